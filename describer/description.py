@@ -1,0 +1,98 @@
+"""What a method says of one unit, and what anything that describes units must offer.
+
+    description = Description("layer4", 483, "dog faces", "caption", {"pmi": 3.1})
+    description.id                                   # "layer4:483"
+    Description("layer4", 484, None, "caption")      # dead, or nothing that can be relied on
+
+A unit is known by (layer, unit), never by its text: two units may share a description.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from PIL.Image import Image
+
+from describer.exemplars import Exemplars
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One text that was weighed for a unit, with its exact scores in nats."""
+
+    text: str
+    log_prob: float
+    "log p(text | exemplars) up to and with the end token; at most 0"
+    log_prior: float
+    "log p(text) of the language model; at most 0"
+    pmi: float
+    "log_prob - weight * log_prior (Hernandez et al. 2022, eq. 3): what the candidates are ordered by"
+    origin: Literal["beam", "phrase"]
+    "beam: found by generating; phrase: taken from the inventory of human phrases"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one method says of one unit."""
+
+    layer: str
+    "dotted name of the module"
+    unit: int
+    "index within the layer, from 0"
+    text: str | None
+    "None: the unit is dead, or no description can be relied on"
+    method: str
+    "caption, formula, concept, …"
+    scores: Mapping[str, float] = field(default_factory=dict)
+    "log_prob, log_prior and pmi in nats, iou as a fraction, and whatever else the method measures"
+    n_best: tuple[Candidate, ...] = ()
+    "every candidate worth keeping, best first; the first is the text"
+    formula: str | None = None
+    "the logical form, where the method has one"
+
+    def __post_init__(self) -> None:
+        if self.unit < 0 or not self.layer or not self.method:
+            raise ValueError(f"a description must name its layer, unit and method. Got {self!r}.")
+        if self.text is not None and not self.text.strip():
+            raise ValueError(f"text must have words, or be None. Got {self.text!r} for {self.id}.")
+
+    @property
+    def id(self) -> str:
+        """The name of the unit, "layer:unit"."""
+        return f"{self.layer}:{self.unit}"
+
+    def score(self, name: str) -> float | None:
+        """The score of that name, or None where the method has none or it is not finite."""
+        value = self.scores.get(name)
+        return float(value) if value is not None and math.isfinite(value) else None
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Anything that shows the probe set's images by index."""
+
+    def image(self, index: int, /) -> Image:
+        """Image `index` as an RGB picture."""
+        ...
+
+
+@runtime_checkable
+class Describer(Protocol):
+    """A method: one choice of language and of distance between a unit and what its words mean."""
+
+    @property
+    def method(self) -> str:
+        """The name under which its descriptions are kept."""
+        ...
+
+    @property
+    def key(self) -> Mapping[str, str | int | float | bool | None]:
+        """All that changes its answer: weights, decoding, weight of the prior …; part of the atlas's key."""
+        ...
+
+    def describe(
+        self, exemplars: Exemplars, images: ImageSource, progress: Callable[[int], None] | None = None
+    ) -> list[Description]:
+        """One description a unit of `exemplars`, in their order; `progress` is told how many more are done."""
+        ...

@@ -1,0 +1,94 @@
+"""What the verbs print: results as tables or JSON lines on stdout, progress bars on stderr.
+
+print_json(rows)                                   # one object a line
+print_units(rows)                                  # one line a unit and method, whole where stdout is no terminal
+with progress_bars() as progress:                  # stderr; nothing at all where that is no terminal
+    progress("probing", 128, 1000)
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TimeRemainingColumn as TimeLeftColumn
+from rich.table import Table
+
+WIDE = 10_000
+"Columns where nothing is to be cut: in a pipe or a file every unit keeps its line."
+
+
+def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object a line."""
+    for row in rows:
+        sys.stdout.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_lines(*lines: str) -> None:
+    """Plain lines."""
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def note(line: str) -> None:
+    """One line on stderr, for what is not the result."""
+    sys.stderr.write(line + "\n")
+
+
+def print_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> None:
+    """A table; a column is its heading and how it is set: "left", "right" or "text" (the one that may be cut)."""
+    terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", padding=(0, 2, 0, 0))
+    for heading, kind in columns:
+        justify = "right" if kind == "right" else "left"
+        cut = "ellipsis" if kind == "text" else "fold"
+        table.add_column(heading, justify=justify, no_wrap=True, overflow=cut, ratio=None)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=None if terminal else WIDE)
+    with console.capture() as capture:
+        console.print(table)
+    print_lines(*(line.rstrip() for line in capture.get().splitlines()))
+
+
+def print_units(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The table of units: name, words, scores; score columns that no row has are left out."""
+    scores = [("PMI", "pmi", "{:.2f}"), ("IoU", "iou", "{:.3f}"), ("peak", "activation", "{:.3g}")]
+    scores = [score for score in scores if any(row[score[1]] is not None for row in rows)]
+    several = len({row["method"] for row in rows}) > 1
+    columns = [("unit", "left"), *([("method", "left")] if several else []), ("description", "text")]
+    columns += [(heading, "right") for heading, _, _ in scores]
+    print_table(columns, (_unit_cells(row, several, scores) for row in rows))
+
+
+def _unit_cells(row: Mapping[str, Any], several: bool, scores: Sequence[tuple[str, str, str]]) -> list[str]:
+    text = row["description"] or ("(dead)" if row["dead"] else "(no reliable description)")
+    cells = [row["id"], *([row["method"]] if several else []), text]
+    return cells + ["" if row[name] is None else form.format(row[name]) for _, name, form in scores]
+
+
+def counted(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many units were described, are dead, or have no description that can be relied on."""
+    dead = sum(row["dead"] for row in rows)
+    described = sum(row["description"] is not None for row in rows)
+    return f"{described} described, {dead} dead, {len(rows) - dead - described} without a reliable description"
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A function (stage, done, total) that draws one bar a stage, with the time left, on stderr."""
+    left = TimeLeftColumn(elapsed_when_finished=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), left)
+    console = Console(file=sys.stderr)
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.update(bars[stage], completed=done, total=total)
+
+        yield report

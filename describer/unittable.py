@@ -1,0 +1,119 @@
+"""The LanceDB table `units` of an atlas: one row a unit and method.
+
+    table = UnitTable(folder)
+    table.replace("layer4", "caption", rows)       # one commit: all of the layer's rows of that method, or none
+    table.rows("layer4")                           # [{"layer": "layer4", "unit": 0, "id": "layer4:0", …}, …]
+
+Rows of another program that opens `units.lance` by itself are the same rows.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from describer.description import Description
+from describer.errors import AtlasError
+
+Row = dict[str, Any]
+
+NAMED_SCORES = ("pmi", "log_prob", "log_prior", "iou", "score")
+"Scores with a column of their own; what else a method measures is kept in the column `scores`."
+
+_CANDIDATE = pa.struct(
+    [
+        pa.field("text", pa.string()),
+        pa.field("log_prob", pa.float64()),
+        pa.field("log_prior", pa.float64()),
+        pa.field("pmi", pa.float64()),
+        pa.field("origin", pa.string()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("unit", pa.int32(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("description", pa.string()),
+        pa.field("pmi", pa.float64()),
+        pa.field("log_prob", pa.float64()),
+        pa.field("log_prior", pa.float64()),
+        pa.field("iou", pa.float64()),
+        pa.field("formula", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("activation", pa.float32()),
+        pa.field("threshold", pa.float32()),
+        pa.field("dead", pa.bool_(), nullable=False),
+        pa.field("scores", pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("value", pa.float64())]))),
+        pa.field("n_best", pa.list_(_CANDIDATE)),
+    ]
+)
+
+
+def make_row(description: Description, activation: float | None, threshold: float | None, dead: bool) -> Row:
+    """The row of one description; activation is the unit's highest over the probe set."""
+    others = {name: description.score(name) for name in description.scores if name not in NAMED_SCORES}
+    return {
+        "layer": description.layer,
+        "unit": description.unit,
+        "id": description.id,
+        "method": description.method,
+        "description": description.text,
+        **{name: description.score(name) for name in NAMED_SCORES},
+        "formula": description.formula,
+        "activation": activation,
+        "threshold": threshold,
+        "dead": dead,
+        "scores": [{"name": name, "value": value} for name, value in others.items()],
+        "n_best": [vars(candidate) for candidate in description.n_best],
+    }
+
+
+class UnitTable:
+    """The table in `folder`/units.lance; it is made with the first row and opened with the first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened: Any = None
+
+    def replace(self, layer: str, method: str, rows: list[Row]) -> None:
+        """Make `rows` all there is of the layer and method, in one commit."""
+        theirs = f"layer = {_quoted(layer)} AND method = {_quoted(method)}"
+        merge = self._table(create=True).merge_insert(["layer", "unit", "method"])
+        merge = merge.when_matched_update_all().when_not_matched_insert_all()
+        merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=SCHEMA))
+
+    def rows(self, layer: str | None = None) -> list[Row]:
+        """The rows of one layer, or of all, in no order; numbers that are not known are None."""
+        query = self._table(create=False).search()
+        if layer is not None:
+            query = query.where(f"layer = {_quoted(layer)}")
+        return [_as_read(row) for row in query.limit(None).to_arrow().to_pylist()]
+
+    def _table(self, create: bool) -> Any:  # lancedb.table.Table
+        if self._opened is None:
+            os.environ.setdefault("LANCEDB_LOG", "error")  # else it warns on stderr that a new table is new
+            import lancedb
+
+            database = lancedb.connect(self._folder)
+            try:
+                self._opened = database.open_table("units")
+            except (ValueError, FileNotFoundError):
+                if not create:
+                    raise AtlasError(
+                        f"{self._folder} must hold its table units.lance. Got none. Describe the model anew."
+                    ) from None
+                self._opened = database.create_table("units", schema=SCHEMA)
+        return self._opened
+
+
+def _as_read(row: Row) -> Row:
+    row["scores"] = {score["name"]: score["value"] for score in row["scores"] or ()}
+    row["n_best"] = row["n_best"] or []
+    return row
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
