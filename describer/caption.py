@@ -1,0 +1,69 @@
+"""The method ``caption``: says of every unit what a person would say of its exemplars, by PMI.
+
+    describer = CaptionDescriber(Captioner.carried(), DecodingSettings(weight=0.5))
+    descriptions = describer.describe(exemplars, images)     # one a unit, n-best with scores in nats
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+
+from describer.captioner import Captioner
+from describer.decoding import DecodingSettings, describe_sets
+from describer.description import Candidate, Description, ImageSource
+from describer.exemplars import Exemplars
+from describer.regions import EncodedImages, exemplar_features
+
+
+class CaptionDescriber:
+    """A captioner with its way of decoding; keeps pictures encoded between the layers of one image source."""
+
+    method = "caption"
+
+    def __init__(self, captioner: Captioner, settings: DecodingSettings | None = None, batch_size: int = 64) -> None:
+        self.captioner, self.settings, self.batch_size = captioner, settings or DecodingSettings(), batch_size
+        self._encoded: EncodedImages | None = None
+
+    @property
+    def key(self) -> dict[str, str | int | float | bool | None]:
+        """Weights, phrases and decoding: all that changes the answer."""
+        digest = hashlib.sha256(self.captioner.vocabulary.model + "\n".join(self.captioner.inventory.phrases).encode())
+        for name, tensor in sorted(self.captioner.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return {"captioner": digest.hexdigest(), **asdict(self.settings)}
+
+    @torch.inference_mode()
+    def describe(
+        self, exemplars: Exemplars, images: ImageSource, progress: Callable[[int], None] | None = None
+    ) -> list[Description]:
+        """One description a unit, in the order of ``exemplars``; dead units get none.
+
+        ``progress`` is told how many units have been described since it was last told.
+        """
+        if self._encoded is None or self._encoded.images is not images:
+            self._encoded = EncodedImages(self.captioner.encoder, images)
+        features, present = exemplar_features(self._encoded, exemplars)
+        result: list[Description] = []
+        for start in range(0, len(exemplars), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            alive = present[rows].any(1) & ~exemplars.dead[rows].to(present.device)
+            found: list[list[Candidate]] = [[] for _ in alive]
+            if alive.any():
+                memory = self.captioner.encode(features[rows][alive], present[rows][alive])
+                best = iter(describe_sets(self.captioner, memory, present[rows][alive], self.settings))
+                found = [next(best) if living else [] for living in alive.tolist()]
+            units = exemplars.unit_ids[rows].tolist()
+            result += [self._told(exemplars.layer, unit, n_best) for unit, n_best in zip(units, found, strict=True)]
+            if progress:
+                progress(len(units))
+        return result
+
+    def _told(self, layer: str, unit: int, n_best: list[Candidate]) -> Description:
+        if not n_best:
+            return Description(layer, unit, None, self.method)
+        first = n_best[0]
+        scores = {"log_prob": first.log_prob, "log_prior": first.log_prior, "pmi": first.pmi}
+        return Description(layer, unit, first.text, self.method, scores, tuple(n_best))

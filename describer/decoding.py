@@ -1,0 +1,159 @@
+"""Decoding by pointwise mutual information: log p(d|E) - weight * log p(d), in nats (MILAN, Hernandez 2022, eq. 3).
+
+    candidates = describe_sets(captioner, memory, present, DecodingSettings(weight=0.5))
+    candidates[0][0].text          # the best text of the first unit
+
+``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those nearest
+to the set by one dot product; whatever their origin, PMI decides. ``greedy``, ``beam`` and ``sample`` put the
+same difference into every step of ``generate``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+from transformers.modeling_outputs import BaseModelOutput
+
+from describer.description import Candidate
+from describer.errors import DescriberError
+from describer.vocabulary import EOS, PAD
+
+if TYPE_CHECKING:
+    from describer.captioner import Captioner
+
+Strategy = Literal["rerank", "beam", "greedy", "sample"]
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """How a description is looked for."""
+
+    strategy: Strategy = "rerank"
+    "rerank: exact PMI of beam and inventory; beam, greedy, sample: PMI within generate"
+    weight: float = 0.5
+    "lambda: how much of log p(d) is taken off; 0 is plain likelihood, 1 is PMI proper"
+    beam: int = 8
+    "width of the beam, or number of samples"
+    max_length: int = 12
+    "longest generated text, tokens"
+    shortlist: int = 48
+    "inventory phrases a unit that are weighed exactly"
+    n_best: int = 5
+    "candidates kept a unit"
+    seed: int = 0
+    "seed of sample"
+
+    def __post_init__(self) -> None:
+        if self.strategy not in ("rerank", "beam", "greedy", "sample"):
+            raise DescriberError(f"decoding must be rerank, beam, greedy or sample. Got {self.strategy!r}.")
+        if self.weight < 0 or min(self.beam, self.max_length, self.n_best) < 1 or self.shortlist < 0:
+            raise DescriberError(f"lambda and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}.")
+
+
+class PMILogits(LogitsProcessor):
+    """Turns the scores of a step into log p(w | prefix, E) - weight * log p(w | prefix)."""
+
+    def __init__(self, captioner: "Captioner", weight: float) -> None:
+        self.captioner, self.weight = captioner, weight
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (rows, vocabulary) of the token after input_ids (rows, length), in nats."""
+        memory, present = self.captioner.unconditioned(1)
+        prior = self.captioner.decoder(input_ids[None], memory, present)[0, :, -1].float()
+        difference = torch.log_softmax(scores, -1) - self.weight * torch.log_softmax(prior, -1)
+        # a word that nobody would say must not win on a tiny prior: only likely words may be weighed
+        likely = torch.log_softmax(scores, -1) > scores.new_tensor(0.01).log() + torch.log_softmax(scores, -1).amax(-1, keepdim=True)
+        return difference.masked_fill(~likely, -torch.inf)
+
+
+@torch.inference_mode()
+def generate_texts(
+    captioner: "Captioner",
+    memory: Float[Tensor, "units exemplars width"],
+    present: Bool[Tensor, "units exemplars"],
+    settings: DecodingSettings,
+) -> list[list[str]]:
+    """Texts that ``generate`` finds for each unit, best first, distinct and not empty."""
+    single = settings.strategy == "greedy"
+    sample = settings.strategy == "sample"
+    weight = 0.0 if settings.strategy == "rerank" else settings.weight
+    n_texts = 1 if single else settings.beam
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        ids = captioner.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory),
+            attention_mask=present.long(),
+            logits_processor=LogitsProcessorList([PMILogits(captioner, weight)] if weight else []),
+            num_beams=1 if single or sample else settings.beam,
+            do_sample=sample,
+            num_return_sequences=n_texts,
+            max_new_tokens=min(settings.max_length, captioner.config.max_text_length - 2),
+            eos_token_id=EOS,
+            pad_token_id=PAD,
+            length_penalty=0.0,
+            use_cache=False,
+        )
+    texts = captioner.vocabulary.decode(ids)
+    rows = [texts[start : start + n_texts] for start in range(0, len(texts), n_texts)]
+    return [list(dict.fromkeys(filter(None, row))) for row in rows]
+
+
+@torch.inference_mode()
+def shortlist(
+    captioner: "Captioner", memory: Float[Tensor, "units exemplars width"], present: Bool[Tensor, "units exemplars"], size: int
+) -> list[list[str]]:
+    """The inventory phrases nearest to each set by the contrastive head, one dot product a phrase."""
+    phrases = captioner.inventory.phrases
+    if not phrases or not size:
+        return [[] for _ in range(len(memory))]
+    similar = captioner.set_embedding(memory, present) @ captioner.inventory_embedding().T  # (units, phrases)
+    nearest = similar.topk(min(size, len(phrases)), dim=1).indices
+    return [[phrases[position] for position in row] for row in nearest.tolist()]
+
+
+@torch.inference_mode()
+def score_texts(
+    captioner: "Captioner", memory: Tensor, present: Tensor, texts: Sequence[Sequence[str]]
+) -> tuple[list[list[float]], dict[str, float]]:
+    """Exact log p(text | E) of every unit's own texts, and log p(text) of every distinct text, in nats."""
+    width = max(map(len, texts), default=0)
+    if not width:
+        return [[] for _ in texts], {}
+    distinct = list(dict.fromkeys(text for row in texts for text in row))
+    row_of = {text: row for row, text in enumerate(distinct)}
+    ids = captioner.tokens(distinct)
+    chosen = torch.tensor([[row_of[text] for text in row] + [0] * (width - len(row)) for row in texts])
+    scores = captioner.token_log_probs(ids[chosen.to(ids.device)], memory, present)
+    log_probs = [row[: len(own)] for row, own in zip(scores.tolist(), texts, strict=True)]
+    return log_probs, captioner.priors(distinct)
+
+
+def describe_sets(
+    captioner: "Captioner",
+    memory: Float[Tensor, "units exemplars width"],
+    present: Bool[Tensor, "units exemplars"],
+    settings: DecodingSettings,
+) -> list[list[Candidate]]:
+    """The n best candidates of each exemplar set by exact PMI, best first."""
+    generated = generate_texts(captioner, memory, present, settings)
+    phrases = shortlist(captioner, memory, present, settings.shortlist if settings.strategy == "rerank" else 0)
+    texts = [list(dict.fromkeys([*found, *known])) for found, known in zip(generated, phrases, strict=True)]
+    log_probs, priors = score_texts(captioner, memory, present, texts)
+    known = set(captioner.inventory.phrases)
+    result = []
+    for own, scores in zip(texts, log_probs, strict=True):
+        rows = (
+            Candidate(text, score, priors[text], score - settings.weight * priors[text], "phrase" if text in known else "beam")
+            for text, score in zip(own, scores, strict=True)
+        )
+        result.append(best(rows, settings.n_best))
+    return result
+
+
+def best(candidates: Iterable[Candidate], n_best: int) -> list[Candidate]:
+    """The n best by PMI, ties by text, so that the order never depends on where a candidate came from."""
+    return sorted(candidates, key=lambda candidate: (-candidate.pmi, candidate.text))[:n_best]

@@ -1,0 +1,275 @@
+"""Trains the captioner on sets: K regions that share a phrase -> that phrase, with strangers among them.
+
+    describer train training/recipes/captioner.yaml
+
+A set is drawn by its phrase, so what the text names is what the regions have in common and not what is in the first of
+them; strangers (regions drawn at random) take the place of some. In a share of the examples the set is withheld: there
+the same weights learn p(d), also from texts that have no pictures. Beside it a contrastive head learns to find a set's
+phrase among others (CoCa, Yu 2022). The best weights by BLEU on held-out sets are the ones kept.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from describer.captioner import Captioner, CaptionerConfig
+from describer.decoding import DecodingSettings, describe_sets
+from describer.encoder import EncoderSettings, ExemplarEncoder
+from describer.inventory import Inventory
+from describer.training.backbone import WEIGHTS
+from describer.training.corpus import Corpus
+from describer.training.fit import fit
+from describer.training.recipe import placed, under
+from describer.training.regiontable import RegionTable, region_table
+from describer.training.sources import load_corpus, read_texts
+from describer.vocabulary import PAD, Vocabulary
+
+
+@dataclass(frozen=True)
+class CaptionerRecipe:
+    """What the captioner is trained on, and how."""
+
+    out: str
+    "folder of checkpoints and of the finished captioner"
+    sources: list[dict[str, Any]]
+    "what people said of regions: see describer.training.sources"
+    data: str = "."
+    "folder put before relative paths"
+    backbone: str | None = None
+    "folder of a trained backbone of ours; None: the one of ``encoder`` as the library has it"
+    encoder: dict[str, Any] = field(default_factory=dict)
+    "fields of EncoderSettings"
+    held_out: list[dict[str, Any]] | None = None
+    "sources of the held-out sets; None: the same as ``sources``"
+    texts: list[str] = field(default_factory=list)
+    "CSV files of unit annotations without pictures, for p(d) alone"
+    folds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4, 5])
+    "folds of photographs to learn from"
+    held_out_folds: list[int] = field(default_factory=lambda: [8])
+    "folds of photographs to judge by"
+    n_tokens: int = 3000
+    "sentencepiece tokens at most"
+    n_layers: int = 3
+    "layers of the decoder"
+    dropout: float = 0.1
+    "dropout in training, fraction"
+    min_count: int = 3
+    "regions a phrase must have to be taught and to enter the inventory"
+    n_sets: int = 128
+    "sets a step"
+    n_exemplars: int = 15
+    "exemplars of the largest set"
+    strangers: float = 0.3
+    "largest share of a set that is strangers"
+    withheld: float = 0.15
+    "share of sets withheld, for p(d)"
+    pairs: float = 0.08
+    "share of sets that are half one phrase, half another: 'A and B'"
+    n_texts: int = 16
+    "texts without pictures a step"
+    contrast: float = 0.5
+    "weight of the contrastive loss"
+    steps: int = 5000
+    "steps at most"
+    learning_rate: float = 5e-4
+    "peak learning rate of AdamW, cosine to zero"
+    patience: int | None = 6
+    "judgements without a better BLEU before training stops; None: never"
+    every: int = 500
+    "steps between judgements"
+    seed: int = 0
+    "seed of everything"
+
+    def train(self, resume: bool = True) -> Path:
+        """Trains and returns the folder of the captioner."""
+        out = Path(self.out)
+        corpus = load_corpus(placed(self.sources, self.data), self.folds, out / "corpus")
+        held_out = load_corpus(placed(self.held_out or self.sources, self.data), self.held_out_folds, out / "corpus")
+        texts = read_texts(under(self.data, self.texts)) if self.texts else []
+        captioner = new_captioner(self, corpus, texts)
+        tables = [region_table(captioner.encoder, c, out / f"{n}.npy", self.seed) for n, c in (("seen", corpus), ("unseen", held_out))]
+        standardise(captioner.encoder, tables[0])
+        lessons = SetLessons(captioner, corpus, tables[0], texts, self)
+        judge = Judge(captioner.inventory, held_out, tables[1], self)
+        fit(Taught(captioner, self.contrast), lessons, out, self.steps, self.learning_rate, self.seed, resume, judge, "bleu", self.patience, self.every)
+        captioner.half().save_pretrained(out / "captioner")
+        (out / "captioner" / "recipe.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        return out / "captioner"
+
+
+def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str]) -> Captioner:
+    """An untrained captioner with its vocabulary, inventory and backbone."""
+    counts = {phrase: len(ids) for phrase, ids in corpus.phrases.items() if len(ids) >= recipe.min_count}
+    inventory = Inventory(sorted(counts, key=lambda phrase: -counts[phrase]))
+    written = [phrase for phrase, count in counts.items() for _ in range(1 + int(count**0.5))]
+    vocabulary = Vocabulary.train([*written, *texts, *(t for _, said in corpus.sets for t in said)], recipe.n_tokens)
+    torch.manual_seed(recipe.seed)
+    config = CaptionerConfig(len(vocabulary), asdict(EncoderSettings(**recipe.encoder)), recipe.n_layers, dropout=recipe.dropout)
+    captioner = Captioner(config)
+    captioner.vocabulary, captioner.inventory = vocabulary, inventory
+    if recipe.backbone:
+        captioner.encoder.backbone.load_state_dict(load_file(Path(recipe.backbone) / WEIGHTS))
+    elif captioner.encoder.settings.backbone != "own":
+        captioner.encoder.backbone = ExemplarEncoder(captioner.encoder.settings, pretrained_backbone=True).backbone
+    return captioner
+
+
+def standardise(encoder: ExemplarEncoder, table: RegionTable) -> None:
+    """Sets the mean and spread by which the encoder standardises features."""
+    sample = torch.from_numpy(table.features[:: max(1, len(table.features) // 20000)].astype(np.float32))
+    encoder.feature_mean.copy_(sample.mean(0))
+    encoder.feature_std.copy_(sample.std(0).clamp_min(1e-3))
+
+
+class Taught(nn.Module):
+    """The captioner with its two losses."""
+
+    def __init__(self, captioner: Captioner, contrast: float) -> None:
+        super().__init__()
+        self.captioner, self.contrast = captioner, contrast
+
+    def forward(self, features: Tensor, present: Tensor, withheld: Tensor, tokens: Tensor, negatives: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """tokens (sets + texts, length): the rows after the sets are texts without pictures; target (sets,): the column
+        of each set's phrase among ``negatives`` (phrases, length), -1 for none."""
+        captioner = self.captioner
+        memory = captioner.encode(features, present)
+        nothing, something = captioner.unconditioned(len(tokens))
+        pad = memory.shape[1] - 1
+        nothing = F.pad(nothing, (0, 0, 0, pad)).to(memory.dtype)
+        something = F.pad(something, (0, pad))
+        blind = torch.cat([withheld, torch.ones(len(tokens) - len(memory), dtype=torch.bool, device=withheld.device)])
+        extra = len(tokens) - len(memory)
+        seen = torch.where(blind[:, None, None], nothing, F.pad(memory, (0, 0, 0, 0, 0, extra)))
+        mask = torch.where(blind[:, None], something, F.pad(present, (0, 0, 0, extra)))
+        logits = captioner.decoder(tokens[:, None, :-1], seen, mask)[:, 0].float()
+        told = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=PAD)
+        embedded = captioner.set_embedding(memory, present).float() @ captioner.text_embedding(negatives).float().T
+        matched = F.cross_entropy(embedded * captioner.log_scale.exp().clamp_max(100), target, ignore_index=-1)
+        return {"loss": told + self.contrast * matched, "told": told.detach(), "matched": matched.detach()}
+
+
+class SetLessons:
+    """Batches of sets; the same index gives the same batch."""
+
+    def __init__(self, captioner: Captioner, corpus: Corpus, table: RegionTable, texts: Sequence[str], recipe: CaptionerRecipe) -> None:
+        self.corpus, self.table, self.recipe = corpus, table, recipe
+        self.phrases = captioner.inventory.phrases
+        self.tokens = captioner.vocabulary.encode(self.phrases, captioner.config.max_text_length - 2)
+        self.vocabulary, self.texts = captioner.vocabulary, list(texts)
+        self.longest = captioner.config.max_text_length - 2
+        names = sorted(set(corpus.source))
+        self.source = np.array([names.index(name) for name in corpus.source])
+        self.of_source = [np.flatnonzero(self.source == s) for s in range(len(names))]
+        weight = np.array([min(len(corpus.phrases[phrase]), 400) ** 0.5 for phrase in self.phrases])
+        self.chance = np.cumsum(weight / weight.sum())
+        self.ready = list(corpus.sets)
+
+    def __call__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of the step whose number is the first index."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, indices[0]))
+        n, k = recipe.n_sets, recipe.n_exemplars
+        regions, present = np.zeros((n, k), np.int64), np.zeros((n, k), bool)
+        said: list[str] = []
+        target = np.full(n, -1)
+        for row in range(n):
+            chosen, text, phrase = self.draw(rng)
+            regions[row, : len(chosen)], present[row, : len(chosen)] = chosen, True
+            said.append(text)
+            target[row] = phrase
+        columns, where = np.unique(target[target >= 0], return_inverse=True)
+        others = np.setdiff1d(rng.integers(0, len(self.phrases), 384), columns)
+        target[target >= 0] = where
+        blind = [self.texts[i] for i in rng.integers(0, len(self.texts), recipe.n_texts)] if self.texts else []
+        return {
+            "features": self.table.look(regions, rng),
+            "present": torch.from_numpy(present),
+            "withheld": torch.from_numpy(rng.random(n) < recipe.withheld),
+            "tokens": self.vocabulary.encode([*said, *blind], self.longest),
+            "negatives": self.tokens[np.concatenate([columns, others])],
+            "target": torch.from_numpy(target),
+        }
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str, int]:
+        """Regions of one set, its text, and the phrase's place in the inventory (-1 for none)."""
+        recipe = self.recipe
+        kind = rng.random()
+        size = int(rng.integers(3, recipe.n_exemplars + 1))
+        if self.ready and kind > 1 - 0.1:
+            ids, texts = self.ready[rng.integers(len(self.ready))]
+            return rng.permutation(ids)[: recipe.n_exemplars], str(rng.choice(texts)), -1
+        first = self.phrase(rng)
+        if kind < recipe.pairs:
+            second = self.phrase(rng)
+            half = [self.members(phrase, max(2, size // 2), rng) for phrase in (first, second)]
+            texts = [self.phrases[first], self.phrases[second]]
+            return np.concatenate(half)[: recipe.n_exemplars], " and ".join(texts), -1
+        members = self.members(first, size, rng)
+        strange = rng.random(len(members)) < rng.uniform(0, recipe.strangers)
+        strange[int(rng.integers(len(members)))] = False
+        pool = self.of_source[self.source[members[0]]]
+        members = np.where(strange, pool[rng.integers(0, len(pool), len(members))], members)
+        return members, self.phrases[first], first
+
+    def phrase(self, rng: np.random.Generator) -> int:
+        """The place of a random phrase, frequent ones more often (square root)."""
+        return min(int(np.searchsorted(self.chance, rng.random())), len(self.phrases) - 1)
+
+    def members(self, phrase: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Regions of which the phrase was said: half of the time all of one source, as in a probe set."""
+        ids = self.corpus.phrases[self.phrases[phrase]]
+        if rng.random() < 0.7:
+            ids = ids[self.source[ids] == self.source[rng.choice(ids)]]
+        return rng.permutation(ids)[:size]
+
+
+class Judge:
+    """BLEU of what the captioner says of held-out sets, against every phrase that most of the set shares."""
+
+    def __init__(self, inventory: Inventory, corpus: Corpus, table: RegionTable, recipe: CaptionerRecipe, n_sets: int = 256) -> None:
+        rng = np.random.default_rng(recipe.seed)
+        known = set(inventory.phrases)
+        phrases = [p for p, ids in corpus.phrases.items() if len(ids) >= 5 and p in known]
+        chosen = rng.choice(phrases, min(n_sets, len(phrases)), replace=False)
+        said: list[set[str]] = [set() for _ in range(len(corpus))]
+        for phrase, ids in corpus.phrases.items():
+            for region in ids.tolist():
+                said[region].add(phrase)
+        k = recipe.n_exemplars
+        self.features = torch.zeros(len(chosen), k, table.features.shape[1])
+        self.present = torch.zeros(len(chosen), k, dtype=torch.bool)
+        self.shared: list[list[str]] = []
+        for row, phrase in enumerate(chosen):
+            ids = rng.permutation(corpus.phrases[str(phrase)])[:k]
+            self.features[row, : len(ids)] = table.look(ids, rng)
+            self.present[row, : len(ids)] = True
+            counts = Counter(p for region in ids.tolist() for p in said[region])
+            self.shared.append(sorted(p for p, count in counts.items() if count >= 0.6 * len(ids)))
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """BLEU (0..100) and the share of sets whose first, or one of four, texts is a shared phrase."""
+        import sacrebleu
+
+        captioner: Captioner = model.captioner  # type: ignore[assignment]
+        captioner._embedded, captioner._priors = None, {}
+        with torch.inference_mode():
+            memory = captioner.encode(self.features, self.present)
+            settings = DecodingSettings(beam=4, shortlist=32, max_length=8)
+            rows = [c for start in range(0, len(memory), 64) for c in describe_sets(captioner, memory[start : start + 64], self.present[start : start + 64], settings)]
+        captioner._embedded, captioner._priors = None, {}
+        first = [row[0].text for row in rows]
+        most = max(map(len, self.shared))
+        references = [[shared[i] if i < len(shared) else None for shared in self.shared] for i in range(most)]
+        bleu = sacrebleu.corpus_bleu(first, references, smooth_method="add-k").score
+        named = np.mean([text in shared for text, shared in zip(first, self.shared, strict=True)])
+        within = np.mean([any(c.text in shared for c in row[:4]) for row, shared in zip(rows, self.shared, strict=True)])
+        return {"bleu": bleu, "named": float(named), "within_four": float(within), "distinct": len(set(first)) / len(first)}

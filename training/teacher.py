@@ -1,0 +1,167 @@
+"""What a trained network says of crops of photographs: the targets a backbone of ours is distilled from.
+
+    views = look(photos, target, layers=["inception_4e", "inception_5b"], settings)
+    views.images      # uint8 (views, 3, 128, 128), what the student sees
+    views.targets     # {layer: float16 (views, components, grid, grid)}
+
+Every photograph is seen whole and in ``n_crops`` random crops. Maps are kept as their leading principal components
+scaled by eigenvalue^-1/4, half way to whitening: pure variance would teach little but edges and brightness.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+
+from describer.training.photographs import Photograph
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How photographs are cut into views."""
+
+    n_crops: int = 3
+    "random crops of every photograph, beside the whole of it"
+    min_area: float = 0.15
+    "least area of a crop, as a fraction of the photograph"
+    max_area: float = 0.7
+    "largest area of a crop"
+    size: int = 128
+    "side of the student's input, pixels"
+    grid: int = 8
+    "side of the grid on which the teacher's maps are kept"
+    components: int = 256
+    "principal components kept of each layer"
+    seed: int = 0
+    "seed of the crops"
+
+
+@dataclass(frozen=True)
+class Views:
+    """Views of photographs and what the teacher said of each."""
+
+    images: UInt8[np.ndarray, "views 3 size size"]
+    targets: dict[str, np.ndarray]
+    "layer -> float16 (views, components, grid, grid)"
+    logits: Float[np.ndarray, "views classes"]
+
+
+def cut_views(photo: Photograph, index: int, settings: ViewSettings) -> list[Image.Image]:
+    """The whole photograph, then its random crops; the same crops for the same seed and index."""
+    rng = np.random.default_rng((settings.seed, index))
+    image = photo.image()
+    width, height = image.size
+    views = [image]
+    for _ in range(settings.n_crops):
+        area = rng.uniform(settings.min_area, settings.max_area) * width * height
+        ratio = np.exp(rng.uniform(-0.3, 0.3))
+        w = min(width, max(8, round(np.sqrt(area * ratio))))
+        h = min(height, max(8, round(np.sqrt(area / ratio))))
+        left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
+        views.append(image.crop((int(left), int(top), int(left) + w, int(top) + h)))
+    return views
+
+
+def look(
+    photos: Sequence[Photograph],
+    model: torch.nn.Module,
+    preprocess,
+    layers: Sequence[str],
+    settings: ViewSettings,
+    cache: Path,
+    batch_size: int = 64,
+) -> Views:
+    """Views of the photographs with the teacher's maps and logits; kept in ``cache`` and read from there next time."""
+    key = {"settings": asdict(settings), "layers": list(layers), "photos": [p.name or p.row for p in photos]}
+    if (cache / "key.json").exists() and json.loads((cache / "key.json").read_text()) == key:
+        return _load(cache, layers)
+    cache.mkdir(parents=True, exist_ok=True)
+    bases = {layer: _principal(maps, settings.components) for layer, maps in _sample_maps(photos, model, preprocess, layers)}
+    n_views = len(photos) * (settings.n_crops + 1)
+    images = np.lib.format.open_memmap(cache / "images.npy", "w+", np.uint8, (n_views, 3, settings.size, settings.size))
+    shape = (n_views, settings.components, settings.grid, settings.grid)
+    targets = {layer: np.lib.format.open_memmap(cache / f"{layer}.npy", "w+", np.float16, shape) for layer in layers}
+    logits = None
+    batches = _batches(photos, settings, batch_size)
+    for start, views in track(batches, "teacher", total=-(-n_views // batch_size)):
+        rows = slice(start, start + len(views))
+        images[rows] = np.stack([np.asarray(v.resize((settings.size, settings.size), Image.Resampling.BICUBIC)).transpose(2, 0, 1) for v in views])
+        maps, out = _forward(model, preprocess, views, layers)
+        for layer in layers:
+            targets[layer][rows] = _project(maps[layer], *bases[layer], settings.grid).half().numpy()
+        if logits is None:
+            logits = np.lib.format.open_memmap(cache / "logits.npy", "w+", np.float16, (n_views, out.shape[1]))
+        logits[rows] = out.half().numpy()
+    np.savez(cache / "bases.npz", **{f"{layer}.{name}": part.numpy() for layer, basis in bases.items() for name, part in zip(("mean", "basis"), basis, strict=True)})
+    (cache / "key.json").write_text(json.dumps(key))
+    return _load(cache, layers)
+
+
+def _load(cache: Path, layers: Sequence[str]) -> Views:
+    def read(name: str) -> np.ndarray:
+        return np.load(cache / f"{name}.npy", mmap_mode="r")
+
+    return Views(read("images"), {layer: read(layer) for layer in layers}, read("logits"))
+
+
+def _batches(photos, settings: ViewSettings, batch_size: int) -> Iterator[tuple[int, list[Image.Image]]]:
+    start, waiting = 0, []
+    for index, photo in enumerate(photos):
+        waiting += cut_views(photo, index, settings)
+        while len(waiting) >= batch_size:
+            yield start, waiting[:batch_size]
+            start, waiting = start + batch_size, waiting[batch_size:]
+    if waiting:
+        yield start, waiting
+
+
+@torch.inference_mode()
+def _forward(model, preprocess, views, layers):
+    maps: dict[str, Tensor] = {}
+    hooks = [
+        model.get_submodule(layer).register_forward_hook(lambda _m, _i, out, layer=layer: maps.__setitem__(layer, out))
+        for layer in layers
+    ]
+    try:
+        side = 224
+        batch = torch.stack([preprocess(view.resize((side, side), Image.Resampling.BICUBIC)) for view in views])
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(batch.to(memory_format=torch.channels_last))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {layer: m.float() for layer, m in maps.items()}, logits.float()
+
+
+def _sample_maps(photos, model, preprocess, layers, n_photos: int = 768):
+    chosen = photos[:: max(1, len(photos) // n_photos)]
+    settings = ViewSettings(n_crops=1)
+    seen: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    for _, views in _batches(chosen, settings, 64):
+        maps, _ = _forward(model, preprocess, views, layers)
+        for layer in layers:
+            seen[layer].append(F.adaptive_avg_pool2d(maps[layer], 7).movedim(1, -1).flatten(0, 2))
+    return [(layer, torch.cat(seen[layer])) for layer in layers]
+
+
+def _principal(positions: Float[Tensor, "positions channels"], components: int) -> tuple[Tensor, Tensor]:
+    mean = positions.mean(0)
+    centred = positions - mean
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+    values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
+    scaled = values.clamp_min(1e-6).pow(-0.25)
+    spread = (values * scaled**2).sum().sqrt() / components**0.5
+    return mean, vectors * scaled / spread
+
+
+def _project(maps: Float[Tensor, "batch channels h w"], mean: Tensor, basis: Tensor, grid: int) -> Tensor:
+    maps = F.interpolate(maps, (grid, grid), mode="bilinear", antialias=True)
+    return torch.einsum("bchw,cd->bdhw", maps - mean[:, None, None], basis)
