@@ -10,7 +10,7 @@ same difference into every step of ``generate``.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,14 +25,14 @@ from describer.vocabulary import EOS, PAD
 if TYPE_CHECKING:
     from describer.captioner import Captioner
 
-Strategy = Literal["rerank", "beam", "greedy", "sample"]
+STRATEGIES = ("rerank", "beam", "greedy", "sample")
 
 
 @dataclass(frozen=True)
 class DecodingSettings:
     """How a description is looked for."""
 
-    strategy: Strategy = "rerank"
+    strategy: str = "rerank"
     "rerank: exact PMI of beam and inventory; beam, greedy, sample: PMI within generate"
     weight: float = 0.5
     "lambda: how much of log p(d) is taken off; 0 is plain likelihood, 1 is PMI proper"
@@ -48,7 +48,7 @@ class DecodingSettings:
     "seed of sample"
 
     def __post_init__(self) -> None:
-        if self.strategy not in ("rerank", "beam", "greedy", "sample"):
+        if self.strategy not in STRATEGIES:
             raise DescriberError(f"decoding must be rerank, beam, greedy or sample. Got {self.strategy!r}.")
         if self.weight < 0 or min(self.beam, self.max_length, self.n_best) < 1 or self.shortlist < 0:
             raise DescriberError(f"lambda and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}.")
@@ -94,8 +94,8 @@ def generate_texts(
             max_new_tokens=min(settings.max_length, captioner.config.max_text_length - 2),
             eos_token_id=EOS,
             pad_token_id=PAD,
-            length_penalty=0.0,
             use_cache=False,
+            **({} if single or sample else {"length_penalty": 0.0}),
         )
     texts = captioner.vocabulary.decode(ids)
     rows = [texts[start : start + n_texts] for start in range(0, len(texts), n_texts)]
@@ -139,6 +139,8 @@ def describe_sets(
     settings: DecodingSettings,
 ) -> list[list[Candidate]]:
     """The n best candidates of each exemplar set by exact PMI, best first."""
+    if not len(memory):
+        return []
     generated = generate_texts(captioner, memory, present, settings)
     phrases = shortlist(captioner, memory, present, settings.shortlist if settings.strategy == "rerank" else 0)
     texts = [list(dict.fromkeys([*found, *known])) for found, known in zip(generated, phrases, strict=True)]

@@ -1,0 +1,32 @@
+"""A captioner small enough to test: random weights, a real vocabulary and inventory."""
+
+import torch
+
+from describer.captioner import Captioner, CaptionerConfig
+from describer.inventory import Inventory
+from describer.vocabulary import Vocabulary
+
+PHRASES = ["dogs", "brown dogs", "striped objects", "red cars", "sky above water", "grass", "wheels of cars"]
+
+
+def small_captioner(seed: int = 0) -> Captioner:
+    """Width 32, random weights of the seed, the phrases above as inventory."""
+    torch.manual_seed(seed)
+    vocabulary = Vocabulary.train(PHRASES * 3, 50)
+    own = {"channels": [8, 11, 13, 17], "semantic": 19}
+    config = CaptionerConfig(len(vocabulary), {"width": 32, "n_layers": 1, "own": own}, n_layers=2)
+    captioner = Captioner(config)
+    captioner.vocabulary, captioner.inventory = vocabulary, Inventory(PHRASES)
+    for weight in captioner.decoder.parameters():
+        weight.data.mul_(1.5)  # far from uniform, so that orders are not ties
+    return captioner.eval()
+
+
+def random_sets(captioner: Captioner, n_units: int = 5, k: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory and presence of random sets; the third unit has three exemplars only."""
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(n_units, k, captioner.encoder.n_features, generator=generator)
+    present = torch.ones(n_units, k, dtype=torch.bool)
+    present[2 % n_units, 3:] = False
+    with torch.inference_mode():
+        return captioner.encode(features, present), present
