@@ -56,9 +56,9 @@ class PerceptualLevel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         foci = torch.tensor([focus for _, group in COLOUR_FOCI for focus in group])
-        self.register_buffer("foci", lab(foci[:, :, None, None])[:, :, 0, 0], persistent=False)
+        self.register_buffer("foci", lab(foci[:, :, None, None])[:, :, 0, 0])
         owner = torch.tensor([term for term, (_, group) in enumerate(COLOUR_FOCI) for _ in group])
-        self.register_buffer("owner", F.one_hot(owner, len(COLOUR_FOCI)).float(), persistent=False)
+        self.register_buffer("owner", F.one_hot(owner, len(COLOUR_FOCI)).float())
 
     @torch.autocast("cpu", enabled=False)
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channels cells_h cells_w"]:
@@ -101,8 +101,8 @@ class PyramidBackbone(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(c, semantic, 1) for c in channels[1:])
         self.smooth = nn.Sequential(nn.Conv2d(semantic, semantic, 3, padding=1, bias=False), nn.BatchNorm2d(semantic), nn.ReLU())
         self.levels = (PerceptualLevel.n_channels, *channels[1:], semantic)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(STD)[:, None, None])
 
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> list[Tensor]:
         """Maps of the images (in 0..1), one (batch, channels, h, w) a level."""

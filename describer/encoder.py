@@ -62,8 +62,8 @@ class LibraryBackbone(nn.Module):
             self.size, mean, std = size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         else:
             raise TargetError(f"backbone must be own, timm:NAME or hf:NAME. Got {source!r}. Name one of these.")
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> list[Tensor]:
         """Feature maps of the images (in 0..1), one (batch, channels, h, w) a level."""
