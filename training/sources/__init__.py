@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from describer.training.corpus import FORMAT_VERSION, Corpus, check_folds, concat
+from describer.training.sources.texts import UnitTexts as UnitTexts
+from describer.training.sources.texts import read_texts as read_texts
+from describer.training.sources.texts import read_unit_texts as read_unit_texts
 
 from describer.errors import RecipeError
 
@@ -25,6 +28,12 @@ SOURCES = {
     "regions": "regions:read_regions",
     "clothing": "regions:read_clothing",
     "segments": "regions:read_segments",
+    "names": "names:read_names",
+    "classes": "names:read_classes",
+    "computed": "computed:read_computed",
+    "tangrams": "tangrams:read_tangrams",
+    "milannotations": "annotations:read_annotations",
+    "scenes": "scenes:read_scenes",
 }
 "name in a recipe → module:function; every function takes `folds` and gives a Corpus"
 CODE = Path(__file__).parent
