@@ -8,6 +8,7 @@ along its normal, one polarity of the gradient is an edge, two are a line, many 
 """
 
 from collections.abc import Collection, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,10 @@ DIRECTIONS = {"vertical": 0.0, "diagonal": 45.0, "horizontal": 90.0}
 def read_computed(
     paths: Paths, folds: Collection[int], *, limit: int | None = None, source: str = "computed"
 ) -> Corpus:
-    """The regions of at most `limit` photographs (Parquet with an `image` column, or folders of pictures)."""
-    builder = CorpusBuilder(source)
-    for n_seen, image in enumerate(_photographs(paths, check_folds(folds))):
-        if n_seen == limit:
-            break
+    """The regions of at most `limit` photographs of each path (Parquet with an `image` column, folders of pictures)."""
+    builder, wanted = CorpusBuilder(source), check_folds(folds)
+    entries = [Path(entry) for entry in ([paths] if isinstance(paths, str | Path) else paths)]
+    for image in chain.from_iterable(islice(_photographs(entry, wanted), limit) for entry in entries):
         regions = computed_regions(image)
         if regions:
             place = builder.add_image(image)
@@ -46,13 +46,11 @@ def read_computed(
     return builder.corpus()
 
 
-def _photographs(paths: Paths, wanted: frozenset[int]) -> Iterator[Image.Image]:
-    entries = [Path(entry) for entry in ([paths] if isinstance(paths, str | Path) else paths)]
-    for entry in entries:
-        if entry.is_dir() and not any(entry.glob("*.parquet")):
-            yield from _folder(entry, wanted)
-        else:
-            yield from (decode(row["image"]) for row in read_rows(entry, ["image"]) if fold_of(row["image"]) in wanted)
+def _photographs(entry: Path, wanted: frozenset[int]) -> Iterator[Image.Image]:
+    if entry.is_dir() and not any(entry.glob("*.parquet")):
+        yield from _folder(entry, wanted)
+    else:
+        yield from (decode(row["image"]) for row in read_rows(entry, ["image"]) if fold_of(row["image"]) in wanted)
 
 
 def _folder(folder: Path, wanted: frozenset[int]) -> Iterator[Image.Image]:

@@ -11,9 +11,8 @@ from random import Random
 
 from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage, split_of
 
-
 PLAIN_WEIGHT = 6.0
-"how many times as often a plain concept ("trees") is taken as a compound one ("green trees", "boats on water")"
+"how many times as often a plain concept (trees) is taken as a compound one (green trees, boats on water)"
 
 
 def is_plain(key: str) -> bool:
@@ -30,7 +29,7 @@ def read_scenes(
     min_share: float = 0.004,
     size: int = 128,
 ) -> Corpus:
-    """At most `regions_per_scene` regions of each of the first `n` scenes in the folds; rare concepts come first, plain ones six times as often.
+    """At most `regions_per_scene` regions of each of the first `n` scenes in the folds; rare concepts first, plain before compound.
 
     `min_share` is the least share of the picture. A concept is one phrase (its first wording), whatever each text says.
     """
