@@ -144,7 +144,7 @@ class Atlas:
         Keys: layer, unit, id, method, description, pmi, log_prob, log_prior, iou, formula, score, activation (the
         highest), threshold, dead, scores (of other names), n_best. A value that is not known is None.
         """
-        entries = self.meta.layers if layer is None else (self._entry(layer),)
+        entries = self.meta.layers if layer is None else (self.entry(layer),)
         finished = {(entry.name, method) for entry in entries for method in entry.methods}
         if not finished:
             return []
@@ -154,7 +154,7 @@ class Atlas:
 
     def exemplars(self, layer: str) -> Exemplars:
         """The exemplars of a probed layer."""
-        if not self._entry(layer).probed:
+        if not self.entry(layer).probed:
             raise AtlasError(f"{layer} must be probed. Got a layer not yet finished. Repeat the describe command.")
         return Exemplars.load(self._exemplars_file(layer))
 
@@ -179,7 +179,8 @@ class Atlas:
             raise AtlasError(f"{layer} must have the unit. Got {number} of {len(units)} described. Nearest: {shown}.")
         return layer, int(number)
 
-    def _entry(self, layer: str) -> LayerEntry:
+    def entry(self, layer: str) -> LayerEntry:
+        """What the atlas has of a layer; raises AtlasError with the nearest names where it has none."""
         entry = self.meta.layer(layer)
         if entry is None:
             near = get_close_matches(layer, self.layers, n=3, cutoff=0.0)
@@ -189,7 +190,7 @@ class Atlas:
     def _writable(self, layer: str) -> LayerEntry:
         if self._lock is None:
             raise AtlasError(f"{self.path} must be opened with Atlas.create to be written. Got one opened to read.")
-        return self._entry(layer)
+        return self.entry(layer)
 
     def _mark(self, entry: LayerEntry) -> None:
         meta = self.meta.with_layer(entry)

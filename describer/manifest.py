@@ -1,4 +1,4 @@
-"""What an atlas is of: the model, the probe set and every option that changes the answer, and which layers are finished.
+"""What an atlas is of: model, probe set and every option that changes the answer; and which layers are finished.
 
     manifest = Manifest(model=Source("torchvision:resnet18", "9f…"), images=Source("photos/", "c1…"), n_images=1000,
                         options={"k": 15, "quantile": 0.99}, layers=(LayerEntry("layer4", 60, 512, 7, 7),))

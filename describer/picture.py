@@ -80,6 +80,24 @@ def cards(atlas: Atlas, layer: str, rows: Sequence[Row], n_exemplars: int | None
     return made
 
 
+def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCard]:
+    """Cards of the units with the highest PMI, no text twice, every layer with its share; in the atlas's order."""
+    by_layer = {name: [row for row in atlas.units(name) if row["pmi"] is not None] for name in atlas.layers}
+    ranked = {name: sorted(rows, key=lambda row: -row["pmi"]) for name, rows in by_layer.items()}
+    chosen: dict[str, Row] = {}
+    while len(chosen) < n_units and any(ranked.values()):
+        for rows in ranked.values():
+            fresh = next((row for row in rows if row["description"] not in chosen), None)
+            del rows[: rows.index(fresh) + 1 if fresh else len(rows)]
+            if fresh and len(chosen) < n_units:
+                chosen[fresh["description"]] = fresh
+    return [
+        card
+        for name in atlas.layers
+        for card in cards(atlas, name, [row for row in by_layer[name] if row in list(chosen.values())], n_exemplars)
+    ]
+
+
 def _notes(row: Row) -> tuple[str, ...]:
     shown = [("PMI", row["pmi"], "{:.1f} nats"), ("IoU", row["iou"], "{:.2f}"), ("peak", row["activation"], "{:.3g}")]
     return tuple(f"{name} {form.format(value)}" for name, value, form in shown if value is not None)
@@ -133,7 +151,7 @@ def _tile(image: Image.Image, mask: np.ndarray, side: int) -> Image.Image:
     fine = (side * FINE, side * FINE)
     pixels = np.asarray(image.resize(fine, Image.Resampling.BICUBIC), np.float32)
     inside = np.asarray(Image.fromarray(mask).resize(fine, Image.Resampling.NEAREST))
-    faded = pixels * (1 - FADE) + np.float32(PAPER) * FADE
+    faded = pixels * (1 - FADE) + np.asarray(PAPER, np.float32) * FADE
     rim = ndimage.binary_dilation(inside, iterations=2 * FINE - 1) & ~inside
     shown = np.where(inside[..., None], pixels, faded)
     shown[rim] = OUTLINE

@@ -43,9 +43,8 @@ def print_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]
     terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", padding=(0, 2, 0, 0))
     for heading, kind in columns:
-        justify = "right" if kind == "right" else "left"
-        cut = "ellipsis" if kind == "text" else "fold"
-        table.add_column(heading, justify=justify, no_wrap=True, overflow=cut, ratio=None)
+        right = kind == "right"
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*row)
     console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=None if terminal else WIDE)
@@ -64,9 +63,31 @@ def print_units(rows: Sequence[Mapping[str, Any]]) -> None:
     print_table(columns, (_unit_cells(row, several, scores) for row in rows))
 
 
+def print_unit(row: Mapping[str, Any]) -> None:
+    """One unit at length: its words, its scores, and the candidates that were weighed."""
+    print_lines(f"{row['id']}  {row['method']}", f"  {_words(row)}")
+    names = {"pmi": "PMI {:.2f} nats", "log_prob": "log p(text|exemplars) {:.2f}", "log_prior": "log p(text) {:.2f}"}
+    names |= {"iou": "IoU {:.3f}", "activation": "highest activation {:.4g}", "threshold": "mask above {:.4g}"}
+    facts = [form.format(row[name]) for name, form in names.items() if row[name] is not None]
+    print_lines(*(f"  {fact}" for fact in facts))
+    if row["n_best"]:
+        print_lines("")
+        columns = [
+            ("candidate", "text"),
+            ("PMI", "right"),
+            ("log p(text|exemplars)", "right"),
+            ("log p(text)", "right"),
+        ]
+        scores = ("pmi", "log_prob", "log_prior")
+        print_table(columns, ([c["text"], *(f"{c[name]:.2f}" for name in scores)] for c in row["n_best"]))
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    return row["description"] or ("(dead)" if row["dead"] else "(no reliable description)")
+
+
 def _unit_cells(row: Mapping[str, Any], several: bool, scores: Sequence[tuple[str, str, str]]) -> list[str]:
-    text = row["description"] or ("(dead)" if row["dead"] else "(no reliable description)")
-    cells = [row["id"], *([row["method"]] if several else []), text]
+    cells = [row["id"], *([row["method"]] if several else []), _words(row)]
     return cells + ["" if row[name] is None else form.format(row[name]) for _, name, form in scores]
 
 

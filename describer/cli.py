@@ -1,0 +1,348 @@
+"""The command line: `describer VERB`. Results go to stdout, progress to stderr, faults in one line with exit code 2.
+
+    describer demo                                                    # no network, no data
+    describer describe torchvision:resnet18 photos/ --out atlas --layers layer4
+    describer units atlas --json
+
+Every verb is one call of the Python API. Nothing heavy is imported until a verb runs, so that --help answers at once.
+DESCRIBER_TRACEBACK=1 shows where a fault came from.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from describer import __version__
+from describer.errors import DescriberError
+
+if TYPE_CHECKING:
+    from describer.data.images import ImageSet
+    from describer.description import Describer
+
+UsageError = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26: this is the right one in all
+
+SHOWN = 10
+"Rows of the short table that `describe` and `demo` end with."
+
+
+class Verbs(TyperGroup):
+    """A group whose faults are one line each."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
+        """Run a verb and exit: 0 done, 2 a fault of the input, 130 stopped by the user."""
+        extra["standalone_mode"] = False
+        try:
+            sys.exit(super().main(list(sys.argv[1:] if args is None else args) or ["--help"], **extra) or 0)
+        except UsageError as fault:
+            context = getattr(fault, "ctx", None)
+            path = context.command_path if context else "describer"
+            _tell(f"{fault.format_message()} See: {path} --help")  # type: ignore[attr-defined]
+            sys.exit(2)
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """The verb itself."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except DescriberError as fault:
+            if os.environ.get("DESCRIBER_TRACEBACK"):
+                traceback.print_exc()
+            _tell(" ".join(str(fault).split()))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            going_on = ctx.invoked_subcommand in ("describe", "demo", "train")
+            _tell("stopped; the same command goes on from here" if going_on else "stopped")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader (head, less) has seen enough; nothing may be said at exit either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"describer: {line}\n")
+
+
+app = typer.Typer(
+    cls=Verbs,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help needs no rich and comes in half the time
+    pretty_exceptions_enable=False,
+    help="Says in words what the units of a neural network respond to, and how far the words can be trusted.",
+    epilog="\b\nExample: describer demo",
+)
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="torchvision:resnet50, timm:vit_small_patch16_224, hf:facebook/dinov2-small or a folder, "
+        "path/file.py:factory, carried:scenes",
+        show_default=False,
+    ),
+]
+AtlasPath = Annotated[Path, typer.Argument(metavar="ATLAS", help="folder made by describe", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"describer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@app.command(epilog="\b\nExample: describer demo --out describer-demo")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder for the atlas and the contact sheet")] = Path(
+        "describer-demo"
+    ),
+    n_images: Annotated[int, typer.Option("--images", min=1, help="drawn scenes to probe with")] = 400,
+    as_json: Json = False,
+) -> None:
+    """Describe the network that is carried along.
+
+    Probes a small scene classifier with drawn scenes, describes every unit and draws a contact sheet; needs neither
+    network access nor data.
+    """
+    from describer import terminal
+    from describer.data.targets import load_target
+    from describer.describe import describe as describe_units
+    from describer.picture import best_cards, contact_sheet
+
+    target = load_target("carried:scenes")
+    with terminal.progress_bars() as progress:
+        images, describers = _images([f"scenes:{n_images}:7"]), _describers("caption", None, "cpu")
+        atlas = describe_units(target, images, out / "atlas", describers, progress=progress)
+        progress("drawing the contact sheet", 0, 1)
+        rows, sheet = atlas.units(), out / "units.png"
+        about = f"{terminal.counted(rows)} · each row is one unit with the image regions that drive it most"
+        contact_sheet(best_cards(atlas, 24), target.name, about).save(sheet)
+        progress("drawing the contact sheet", 1, 1)
+    if as_json:
+        return terminal.print_json(rows)
+    best = sorted((row for row in rows if row["pmi"] is not None), key=lambda row: -row["pmi"])
+    terminal.print_units(best[:SHOWN])
+    example = best[0]["id"] if best else rows[0]["id"]
+    terminal.print_lines(
+        "", f"{len(rows)} units: {terminal.counted(rows)}.", f"Contact sheet: {sheet}", "", "Go on with:"
+    )
+    terminal.print_lines(f"  describer show {out / 'atlas'} {example} --out unit.png")
+    terminal.print_lines(f"  describer units {out / 'atlas'}", "  describer describe MODEL IMAGES --out atlas")
+    return None
+
+
+@app.command(epilog="\b\nExample: describer layers torchvision:resnet18")
+def layers(model: Model, as_json: Json = False) -> None:
+    """List the layers that can be probed."""
+    from dataclasses import asdict
+
+    from describer import terminal
+    from describer.data.targets import load_target
+    from describer.describe import example_of
+    from describer.layout import list_layers
+
+    target = load_target(model)
+    infos = list_layers(target.model, example_of(target))
+    if as_json:
+        return terminal.print_json(asdict(info) for info in infos)
+    columns = [("layer", "left"), ("kind", "left"), ("units", "right"), ("height", "right"), ("width", "right")]
+    cells = ([info.name, info.kind, str(info.units), str(info.height), str(info.width)] for info in infos)
+    return terminal.print_table(columns, cells)
+
+
+@app.command(
+    epilog="\b\nExample: describer describe torchvision:resnet18 photos/ --out atlas --layers 'layer4,layer3.*'"
+)
+def describe(
+    model: Model,
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGES",
+            help="a folder, parquet files, hf:name:split, latents:N[:seed] for a generator, scenes:N[:seed]",
+            show_default=False,
+        ),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="ATLAS", help="folder to write, or to go on with", show_default=False)],
+    layers: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="layers, repeated or with commas; default: the stages")
+    ] = None,
+    units: Annotated[str | None, typer.Option(metavar="RANGES", help="0-63 or 3,5,8-11; default: all")] = None,
+    method: Annotated[str, typer.Option(metavar="METHOD", help="how to describe")] = "caption",
+    describer: Annotated[
+        str | None, typer.Option(metavar="DIR", help="captioner: folder or hub name; default: the carried one")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", metavar="N", help="exemplars a unit")] = 15,
+    quantile: Annotated[float, typer.Option(metavar="Q", help="of a unit's activations that bounds its masks")] = 0.99,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="images at a time", show_default=False)] = None,
+    device: Device = "auto",
+    decoding: Annotated[
+        Literal["rerank", "beam", "greedy", "sample"] | None,
+        typer.Option(metavar="WAY", help="rerank, beam, greedy, sample"),
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option("--lambda", metavar="L", help="how much of log p(text) is taken off")
+    ] = None,
+    beam: Annotated[int | None, typer.Option(metavar="N", help="width of the beam")] = None,
+    max_length: Annotated[int | None, typer.Option(metavar="N", help="longest text, tokens")] = None,
+    compat: Annotated[
+        Literal["milan"] | None, typer.Option(metavar="NAME", help="milan: masks as the published ones")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Probe a model and describe its units.
+
+    Stopped or killed, the same command goes on where it was.
+    """
+    from describer import terminal
+    from describer.data.targets import load_target
+    from describer.describe import describe as describe_units
+    from describer.probe import ProbeSettings
+
+    where = _device(device)
+    settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **_given(batch_size=batch_size))
+    ways = _given(strategy=decoding, weight=weight, beam=beam, max_length=max_length)
+    describers = _describers(method, describer, where, **ways)
+    target = load_target(model, device=where)
+    for line in target.notes:
+        terminal.note(line)
+    patterns = [pattern for given in layers or [] for pattern in given.split(",")]
+    with terminal.progress_bars() as progress:
+        atlas = describe_units(target, _images(images), out, describers, patterns or None, units, settings, progress)
+    rows = atlas.units()
+    if n_skipped := len(atlas.meta.skipped):
+        terminal.note(f"{n_skipped} of {atlas.meta.n_images} images could not be read and were left out.")
+    if as_json:
+        return terminal.print_json(rows)
+    terminal.print_units(rows[:SHOWN])
+    terminal.print_lines(*(["…"] if len(rows) > SHOWN else []), "", f"{len(rows)} units: {terminal.counted(rows)}.")
+    example = next((row["id"] for row in rows if row["description"]), "LAYER:UNIT")
+    terminal.print_lines("Go on with:", f"  describer show {out} {example} --out unit.png", f"  describer units {out}")
+    return None
+
+
+@app.command(epilog="\b\nExample: describer units atlas --layer layer4 --json")
+def units(
+    atlas: AtlasPath,
+    layer: Annotated[str | None, typer.Option(metavar="LAYER", help="of this layer only")] = None,
+    as_json: Json = False,
+) -> None:
+    """List described units.
+
+    One line a unit and method, in the order of the model.
+    """
+    from describer import terminal
+    from describer.atlas import Atlas
+
+    rows = Atlas.open(atlas).units(layer)
+    if as_json:
+        terminal.print_json(rows)
+    else:
+        terminal.print_units(rows)
+
+
+@app.command(epilog="\b\nExample: describer show atlas layer4:483 --out unit.png")
+def show(
+    atlas: AtlasPath,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", help="such as layer4:483", show_default=False)],
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="write the exemplar grid here")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one unit with its exemplars."""
+    from describer import terminal
+    from describer.atlas import Atlas
+
+    opened = Atlas.open(atlas)
+    layer, index = opened.locate(unit)
+    rows = [row for row in opened.units(layer) if row["unit"] == index]
+    if not rows:
+        raise DescriberError(f"{unit} must be described. Got a unit that is only probed. Repeat the describe command.")
+    if as_json:
+        terminal.print_json(rows)
+    else:
+        for row in rows:
+            terminal.print_unit(row)
+    if out is not None:
+        _save_picture(opened, layer, index, out)
+        terminal.note(f"Picture: {out}")
+
+
+@app.command(epilog="\b\nExample: describer train recipe.yaml")
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="a YAML file", show_default=False)],
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint, or begin anew")] = True,
+) -> None:
+    """Train by a recipe.
+
+    Prints the folder with the weights.
+    """
+    from describer import terminal
+    from describer.training import train as carry_out
+
+    terminal.print_lines(str(carry_out(recipe, resume=resume)))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; the others keep the defaults of the API."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise DescriberError(f"device must be auto, cpu or a device of this machine. Got {name!r}. Try auto.") from None
+    return name
+
+
+def _images(sources: Sequence[str]) -> "ImageSet":
+    from describer.data.images import load_images
+
+    return load_images(",".join(sources))
+
+
+def _describers(methods: str, captioner: str | None, device: str, **ways: Any) -> list["Describer"]:
+    from describer.caption import CaptionDescriber
+    from describer.captioner import Captioner
+    from describer.decoding import DecodingSettings
+
+    if methods != "caption":
+        raise DescriberError(f"method must be caption. Got {methods!r}. Leave it out.")
+    loaded = Captioner.carried() if captioner is None else Captioner.from_pretrained(captioner)
+    return [CaptionDescriber(loaded.to(device), DecodingSettings(**ways))]
+
+
+def _save_picture(atlas: Any, layer: str, unit: int, out: Path) -> None:
+    from describer.picture import exemplar_grid, unit_card
+
+    try:
+        exemplar_grid(unit_card(atlas, layer, unit)).save(out)
+    except (OSError, ValueError) as fault:
+        raise DescriberError(f"--out must name a picture file to write. Got {out}: {fault}. Try unit.png.") from None
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,197 @@
+"""The verb `describe`: probe the layers of a target, describe their units, and keep it all in an atlas.
+
+    target, images = load_target("torchvision:resnet18"), load_images("photos/")
+    atlas = describe(target, images, "atlas", [CaptionDescriber(Captioner.carried())], layers=["layer4"])
+    atlas.units("layer4")                                  # rows; the same call again returns at once
+
+Stopped or killed, the same call goes on: what is probed is not probed again, finished layers are left alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from describer.atlas import Atlas
+from describer.description import Describer, Description
+from describer.errors import TargetError
+from describer.layout import LayerInfo, list_layers, match_layers
+from describer.manifest import LayerEntry, Manifest, Source
+from describer.probe import ProbeSettings, probe
+from describer.view import SeenImages
+
+Progress = Callable[[str, int, int], None]
+"Told the stage in words, how much of it is done and how much there is."
+
+UNCHANGING = ("batch_size", "workers")
+"Settings of the probe that do not change its answer; all others are in the atlas's key."
+
+
+@runtime_checkable
+class Target(Protocol):
+    """What describing needs to know of a model; `describer.data.load_target` makes one."""
+
+    name: str
+    model: nn.Module
+    preprocess: Callable[[Image.Image], Tensor] | None
+    input_shape: tuple[int, ...]
+    fingerprint: str
+
+
+@runtime_checkable
+class ProbeSet(Protocol):
+    """What describing needs to know of images; `describer.data.load_images` makes one."""
+
+    source: str
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int, /) -> Image.Image:
+        """Image `index`, RGB."""
+        ...
+
+    def inputs(self, preprocess: Callable[[Image.Image], Tensor] | None, /) -> Dataset[Any]:
+        """(index, input) of every image; (index, None) of those that cannot be read."""
+        ...
+
+
+def describe(
+    target: Target,
+    images: ProbeSet,
+    out: str | Path,
+    describers: Sequence[Describer],
+    *,
+    layers: Sequence[str] | None = None,
+    units: str | None = None,
+    settings: ProbeSettings | None = None,
+    progress: Progress | None = None,
+) -> Atlas:
+    """The atlas at `out` with every unit of the layers described by every describer; opened to read.
+
+    `layers` are dotted names or globs (default: the model's stages), `units` is "0-63" or "3,5,8-11" (default: all).
+    Raises TargetError for layers or units there are none of, AtlasError where `out` was begun with something else.
+    """
+    settings, report = settings or ProbeSettings(), progress or _silent
+    chosen = _chosen_layers(target, layers)
+    wanted_units = _wanted_units(units, chosen)
+    options = {name: value for name, value in asdict(settings).items() if name not in UNCHANGING}
+    wanted = Manifest(
+        model=Source(target.name, target.fingerprint),
+        images=Source(images.source, images.fingerprint),
+        n_images=len(images),
+        options={**options, "units": None if wanted_units is None else _ranges(wanted_units)},
+        layers=tuple(LayerEntry(info.name, place, info.units, info.height, info.width) for info, place in chosen),
+        methods={describer.method: dict(describer.key) for describer in describers},
+    )
+    with Atlas.create(out, wanted) as atlas:
+        seen = SeenImages(images, target.preprocess)
+        names = [info.name for info, _ in chosen]
+        unprobed = [name for name in names if not atlas.entry(name).probed]
+        if unprobed:
+            inputs = images.inputs(target.preprocess)
+            found = probe(
+                target.model, inputs, unprobed, settings, wanted_units, partial(report, "probing", total=len(images))
+            )
+            atlas.note_skipped(found.skipped)
+            for number, name in enumerate(unprobed):
+                report("writing exemplars", number, len(unprobed))
+                atlas.write_exemplars(found.exemplars[name], seen)
+            report("writing exemplars", len(unprobed), len(unprobed))
+        for describer in describers:
+            for name in names:
+                if describer.method not in atlas.entry(name).methods:
+                    _describe_layer(atlas, name, describer, seen, report)
+    return Atlas.open(out)
+
+
+def parse_units(text: str | None) -> list[int] | None:
+    """Ascending unit indices of "0-63" or "3,5,8-11", ends included; None for all. Raises TargetError."""
+    if text is None:
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise TargetError(f"units must be ranges such as 0-63 or 3,5,8-11. Got {text!r}. Count from 0.")
+        found.update(range(int(first), int(last if dash else first) + 1))
+    return sorted(found)
+
+
+def default_layers(model: nn.Module, infos: Sequence[LayerInfo]) -> list[str]:
+    """The stages of a model: its outermost modules with weights that answer with maps (where none does, with vectors).
+
+    A lone outermost module is a wrapper: what it holds is taken instead.
+    """
+    weighty = [info for info in infos if any(p.ndim > 1 for p in model.get_submodule(info.name).parameters())]
+    named = [info.name for info in weighty if info.height * info.width > 1] or [info.name for info in weighty]
+    stages = _outermost(named)
+    while len(stages) == 1:
+        inner = _outermost([name for name in named if name.startswith(f"{stages[0]}.")])
+        if len(inner) < 2:
+            break
+        stages = inner
+    return stages
+
+
+def _outermost(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
+
+
+def example_of(target: Target) -> Tensor:
+    """A batch of one input, all zeros, on the model's device."""
+    device = next((parameter.device for parameter in target.model.parameters()), torch.device("cpu"))
+    return torch.zeros(1, *target.input_shape, device=device)
+
+
+def _chosen_layers(target: Target, patterns: Sequence[str] | None) -> list[tuple[LayerInfo, int]]:
+    infos = list_layers(target.model, example_of(target))
+    names = set(match_layers(patterns or default_layers(target.model, infos), infos))
+    return [(info, position) for position, info in enumerate(infos) if info.name in names]
+
+
+def _wanted_units(text: str | None, chosen: Sequence[tuple[LayerInfo, int]]) -> list[int] | None:
+    wanted = parse_units(text)
+    most = max((info.units for info, _ in chosen), default=0)
+    if wanted is not None and wanted[0] >= most:
+        raise TargetError(f"units must be below {most}, the units of the layers. Got {text}. Count from 0.")
+    return wanted
+
+
+def _ranges(units: Sequence[int]) -> str:
+    """The one way in which a choice of units is written, so that 0-2 and 0,1,2 are the same atlas."""
+    runs: list[list[int]] = []
+    for unit in units:
+        if runs and unit == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], unit]
+        else:
+            runs.append([unit, unit])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _describe_layer(atlas: Atlas, layer: str, describer: Describer, seen: SeenImages, report: Progress) -> None:
+    exemplars = atlas.exemplars(layer)
+    living = torch.nonzero(~exemplars.dead).flatten()
+    done = 0
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        report(f"describing {layer}", done, len(living))
+
+    told(0)
+    given = describer.describe(exemplars.subset(living), seen, told) if len(living) else []
+    of_unit = {description.unit: description for description in given}
+    for unit in exemplars.unit_ids[exemplars.dead].tolist():
+        of_unit[unit] = Description(layer, unit, None, describer.method)
+    atlas.write_descriptions(layer, describer.method, [of_unit[unit] for unit in sorted(of_unit)])
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""
