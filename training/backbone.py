@@ -70,7 +70,7 @@ class BackboneRecipe:
         photos = read_photographs(under(self.data, self.photographs), self.folds)
         teacher = load_target(under(self.data, self.teacher))
         views = look(photos, teacher.model, teacher.preprocess, self.layers, ViewSettings(n_crops=self.n_crops), Path(self.out) / "teacher")
-        corpus = load_corpus(placed(self.sources, self.data), self.folds, Path(self.out) / "corpus")
+        corpus = load_corpus(placed(self.sources, self.data), self.folds, Path(self.out).parent / "corpus")
         lessons = Lessons(views, corpus, self)
         student = Student(views, len(lessons.phrases))
         fit(student, lessons, self.out, self.steps, self.learning_rate, self.seed, resume)

@@ -92,8 +92,8 @@ class CaptionerRecipe:
     def train(self, resume: bool = True) -> Path:
         """Trains and returns the folder of the captioner."""
         out = Path(self.out)
-        corpus = load_corpus(placed(self.sources, self.data), self.folds, out / "corpus")
-        held_out = load_corpus(placed(self.held_out or self.sources, self.data), self.held_out_folds, out / "corpus")
+        corpus = load_corpus(placed(self.sources, self.data), self.folds, out.parent / "corpus")
+        held_out = load_corpus(placed(self.held_out or self.sources, self.data), self.held_out_folds, out.parent / "corpus")
         texts = read_texts(under(self.data, self.texts)) if self.texts else []
         captioner = new_captioner(self, corpus, texts)
         tables = [region_table(captioner.encoder, c, out / f"{n}.npy", self.seed) for n, c in (("seen", corpus), ("unseen", held_out))]

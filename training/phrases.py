@@ -25,7 +25,6 @@ from describer.errors import RecipeError
 WORDS_FILE = Path(__file__).with_name("words.yaml")
 TOKEN = re.compile(r"[a-z]+(?:-[a-z]+)*|'s\b|[.,;:!?()/\"&]")
 TSHIRT = re.compile(r"\b(?:t|tee)\s*-?\s*shirt")
-COLOUR_TAIL = re.compile(r"^(.+?)-?(?:ish|-colou?red)$")
 
 
 class Word(NamedTuple):
@@ -83,7 +82,13 @@ def singular(noun: str) -> str:
     lists = word_lists()
     if noun in lists["singular"]:
         return str(lists["singular"][noun])
-    if noun in lists["mass"] or noun in lists["plural_only"] or noun.endswith(("ss", "us", "is")) or len(noun) < 4:
+    if (
+        noun in lists["irregular"]
+        or noun in lists["mass"]
+        or noun in lists["plural_only"]
+        or noun.endswith(("ss", "us", "is"))
+        or len(noun) < 4
+    ):
         return noun
     if noun.endswith("ies"):
         return noun[:-3] + "y"
@@ -96,11 +101,16 @@ def singular(noun: str) -> str:
 def set_form(noun: str) -> str:
     """The form of one noun that a person writes for a set: "dogs" for "dog" and "dogs", "grass" for "grass"."""
     lists = word_lists()
-    if noun in lists["mass"] or noun in lists["plural_only"]:
-        return noun
-    one = singular(noun)
-    if one in lists["mass"] or one in lists["plural_only"]:
-        return one
+    for form in (noun, singular(noun)):
+        if form in lists["mass"] or form in lists["plural_only"]:
+            return form
+    return noun if noun in lists["both"] else plural(noun)
+
+
+@cache
+def plural(noun: str) -> str:
+    """The plural of a noun in either form."""
+    lists, one = word_lists(), singular(noun)
     if one in lists["irregular"]:
         return str(lists["irregular"][one])
     if one.endswith("man") and one not in ("human", "german", "roman", "caiman", "ottoman", "talisman"):
@@ -236,11 +246,14 @@ def _after_of(words: list[Word], place: int) -> int:
 def _phrases(attributes: Iterable[str], nouns: tuple[str, ...]) -> list[str]:
     """Head, compound, attribute + head, attribute + compound."""
     lists = word_lists()
+    while len(nouns) > 1 and nouns[-1].endswith("ing") and not _is_thing(nouns[-1]):
+        nouns = nouns[:-1]  # "dog running"
     if not _is_thing(nouns[-1]):
         return []
     head = set_form(nouns[-1])
-    found = [head] if singular(nouns[-1]) not in lists["doings"] else []
-    compound = " ".join([*map(_first_half, nouns[:-1]), head]) if len(nouns) > 1 else head
+    found = [head]
+    last = plural(nouns[-1]) if singular(nouns[-1]) in lists["both"] else head
+    compound = " ".join([*map(_first_half, nouns[:-1]), last]) if len(nouns) > 1 else head
     if compound != head and all(_is_half(noun) for noun in nouns[:-1]) and len(nouns) < 4:
         found.append(compound)
     elif len(nouns) > 1:
@@ -249,7 +262,7 @@ def _phrases(attributes: Iterable[str], nouns: tuple[str, ...]) -> list[str]:
     for attribute in attributes:
         if human and attribute in lists["colours"]:
             continue  # of the skin or of the clothes? no description
-        if attribute not in lists["empty_attributes"] and len(attribute) > 2 and found:
+        if attribute not in lists["empty_attributes"] and len(attribute) > 2:
             found += [f"{attribute} {head}", f"{attribute} {compound}"]
     return list(dict.fromkeys(found))
 
@@ -264,7 +277,7 @@ def _is_thing(noun: str) -> bool:
     one = singular(noun)
     if one in lists["empty_heads"] or noun in lists["empty_heads"] or len(one) < 3:
         return False
-    return not one.endswith("ing") or one in lists["things_in_ing"]
+    return not one.endswith("ing") or (one in lists["things_in_ing"] and one not in lists["doings"])
 
 
 def _is_half(noun: str) -> bool:

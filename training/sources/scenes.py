@@ -20,6 +20,13 @@ def is_plain(key: str) -> bool:
     return not any(mark in key for mark in "&|@(")
 
 
+def implied(key: str) -> list[str]:
+    """The plain concepts that are true of a compound's pixels: trees of green trees, boats of boats on water."""
+    if is_plain(key) or "|" in key:
+        return []
+    return [part for part in key.split("@")[0].split("(")[0].split("&") if not part.startswith("color:")]
+
+
 def read_scenes(
     n: int,
     folds: Collection[int],
@@ -29,9 +36,10 @@ def read_scenes(
     min_share: float = 0.004,
     size: int = 128,
 ) -> Corpus:
-    """At most `regions_per_scene` regions of each of the first `n` scenes in the folds; rare concepts first, plain before compound.
+    """At most `regions_per_scene` regions of each of the first `n` scenes in the folds, rare concepts first.
 
-    `min_share` is the least share of the picture. A concept is one phrase (its first wording), whatever each text says.
+    `min_share` is the least share of the picture. A concept is one phrase (its first wording), whatever its text says;
+    what it implies is said of the region too.
     """
     from describer.data.scenes import SceneSet, phrases, wordings
 
@@ -48,6 +56,6 @@ def read_scenes(
         found.sort(key=lambda phrase: seen.get(phrase.key, 0.0))
         for phrase in found[:regions_per_scene]:
             seen[phrase.key] = seen.get(phrase.key, 0.0) + (1.0 if is_plain(phrase.key) else PLAIN_WEIGHT)
-            text = wordings(phrase.key)[0].removeprefix("the ")
-            builder.add_region(place, coverage(phrase.mask), [phrase.text], [text])
+            true = [wordings(key)[0].removeprefix("the ") for key in [phrase.key, *implied(phrase.key)] if wordings(key)]
+            builder.add_region(place, coverage(phrase.mask), [phrase.text], true)
     return builder.corpus()
