@@ -22,7 +22,6 @@ from describer import __version__
 from describer.errors import DescriberError
 
 if TYPE_CHECKING:
-    from describer.data.images import ImageSet
     from describer.description import Describer
 
 UsageError = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26: this is the right one in all
@@ -41,11 +40,11 @@ class Verbs(TyperGroup):
             sys.exit(super().main(list(sys.argv[1:] if args is None else args) or ["--help"], **extra) or 0)
         except UsageError as fault:
             context = getattr(fault, "ctx", None)
-            path = context.command_path if context else "describer"
-            _tell(f"{fault.format_message()} See: {path} --help")  # type: ignore[attr-defined]
+            verb = context.command_path.split()[1:] if context else []
+            _tell(f"{fault.format_message()} See: {' '.join(['describer', *verb])} --help")  # type: ignore[attr-defined]
             sys.exit(2)
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """The verb itself."""
         try:
             result = super().invoke(ctx)
@@ -92,10 +91,11 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …")]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"describer {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -122,13 +122,14 @@ def demo(
     network access nor data.
     """
     from describer import terminal
+    from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
     from describer.picture import best_cards, contact_sheet
 
     target = load_target("carried:scenes")
     with terminal.progress_bars() as progress:
-        images, describers = _images([f"scenes:{n_images}:7"]), _describers("caption", None, "cpu")
+        images, describers = load_images(f"scenes:{n_images}:7"), _describers("caption", None, "cpu")
         atlas = describe_units(target, images, out / "atlas", describers, progress=progress)
         progress("drawing the contact sheet", 0, 1)
         rows, sheet = atlas.units(), out / "units.png"
@@ -213,6 +214,7 @@ def describe(
     Stopped or killed, the same command goes on where it was.
     """
     from describer import terminal
+    from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
     from describer.probe import ProbeSettings
@@ -226,7 +228,9 @@ def describe(
         terminal.note(line)
     patterns = [pattern for given in layers or [] for pattern in given.split(",")]
     with terminal.progress_bars() as progress:
-        atlas = describe_units(target, _images(images), out, describers, patterns or None, units, settings, progress)
+        atlas = describe_units(
+            target, load_images(",".join(images), target), out, describers, patterns or None, units, settings, progress
+        )
     rows = atlas.units()
     if n_skipped := len(atlas.meta.skipped):
         terminal.note(f"{n_skipped} of {atlas.meta.n_images} images could not be read and were left out.")
@@ -315,12 +319,6 @@ def _device(name: str) -> str:
     except (RuntimeError, AssertionError):
         raise DescriberError(f"device must be auto, cpu or a device of this machine. Got {name!r}. Try auto.") from None
     return name
-
-
-def _images(sources: Sequence[str]) -> "ImageSet":
-    from describer.data.images import load_images
-
-    return load_images(",".join(sources))
 
 
 def _describers(methods: str, captioner: str | None, device: str, **ways: Any) -> list["Describer"]:
