@@ -2,22 +2,25 @@
 
 from random import Random
 
-from describer.data.scenes.canvas import Paint, Pen
+from describer.data.scenes.canvas import Paint
 from describer.data.scenes.paints import DARK_WOOD, IRON, LAMPLIGHT, coat, pane, roof, vary, wall
 from describer.data.scenes.palette import mix, pick_color
+from describer.data.scenes.pen import Pen
+
+CHIMNEY = Paint((150, 78, 62), "brick", "bricks", (214, 196, 180), 4)
 
 
-def window(pen: Pen, rng: Random, x: float, y: float, width: float, height: float, night: bool) -> None:
-    """Draw a window with its lower left corner at (x, y)."""
-    edge = width * 0.12
+def window(pen: Pen, rng: Random, x: float, y: float) -> None:
+    """Draw a window, 0.85 x 0.95 m, with its lower left corner at (x, y)."""
+    wide, tall, edge = 0.85, 0.95, 0.1
     frame = Paint((244, 242, 236), "wood")
-    pen.box(x - edge, y - edge, x + width + edge, y + height + edge, frame, "window")
-    glass = pane(rng, night)
-    pen.box(x, y, x + width, y + height, glass, "window")
+    pen.box(x - edge, y - edge, x + wide + edge, y + tall + edge, frame, "window")
+    glass = pane(rng, pen.canvas.light.name == "night")
+    pen.box(x, y, x + wide, y + tall, glass, "window")
     if not glass.shine:
-        pen.mark(((x, y + height * 0.4), (x + width * 0.6, y + height), (x, y + height)), (255, 255, 255), 0.22)
-    pen.line((x + width / 2, y), (x + width / 2, y + height), edge * 0.8, frame, "window")
-    pen.line((x, y + height / 2), (x + width, y + height / 2), edge * 0.8, frame, "window")
+        pen.mark(((x, y + tall * 0.4), (x + wide * 0.6, y + tall), (x, y + tall)), (255, 255, 255), 0.22)
+    pen.line((x + wide / 2, y), (x + wide / 2, y + tall), edge * 0.8, frame, "window")
+    pen.line((x, y + tall / 2), (x + wide, y + tall / 2), edge * 0.8, frame, "window")
 
 
 def door(pen: Pen, rng: Random, x: float, width: float, height: float) -> None:
@@ -30,48 +33,46 @@ def door(pen: Pen, rng: Random, x: float, width: float, height: float) -> None:
     pen.oval(x + width * 0.84, height * 0.45, 0.08, 0.08, Paint((230, 190, 80), "metal"), "door")
 
 
+def gable_front(pen: Pen, rng: Random, half: float, height: float, rise: float) -> None:
+    """Draw a house from its gable, with its long side going back to the right."""
+    walls, tiles = wall(rng), roof(rng)
+    depth = rng.uniform(1.6, 3)
+    lift, slope = depth * 0.22, rise / half
+    low, top = height - 0.4 * slope, height + rise
+    if rng.random() < 0.65:
+        pen.box(depth * 0.4 + 0.35, height + rise * 0.4, depth * 0.4 + 1.05, top + 0.9, CHIMNEY, "chimney")
+    side = ((half, 0), (half + depth, lift), (half + depth, height + lift), (half, height))
+    pen.shape(side, walls.darker(0.22), "facade")
+    pen.shape(((-half, 0), (half, 0), (half, height), (0, top), (-half, height)), walls, "facade")
+    eave = half + 0.4
+    plane = ((0, top + 0.12), (eave, low + 0.1), (eave + depth, low + 0.1 + lift), (depth, top + lift + 0.12))
+    pen.shape(plane, tiles, "roof")
+    for way in (-1, 1):
+        pen.line((0, top + 0.02), (way * (half + 0.45), low), 0.26, tiles.darker(0.1), "roof")
+    pen.oval(0, height + rise * 0.38, 0.36, 0.36, pane(rng, pen.canvas.light.name == "night"), "window")
+
+
+def long_side(pen: Pen, rng: Random, half: float, height: float, rise: float) -> None:
+    """Draw a house from its long side, under a broad roof."""
+    if rng.random() < 0.65:
+        pen.box(half * 0.35, height + rise * 0.3, half * 0.35 + 0.75, height + rise + 0.75, CHIMNEY, "chimney")
+    pen.box(-half, 0, half, height, wall(rng), "facade")
+    inset, low, top = rng.uniform(0, 0.9), height - 0.1, height + rise
+    eave, ridge = half + 0.45, half + 0.3 - inset
+    pen.shape(((-eave, low), (eave, low), (ridge, top), (-ridge, top)), roof(rng), "roof")
+    pen.mark(((-half, low), (half, low), (half, low - 0.25), (-half, low - 0.25)), (0, 0, 0), 0.2)
+
+
 def draw_house(pen: Pen, rng: Random) -> str:
     """Draw a house seen from its gable or its long side, 4-6 m wide."""
-    night = pen.canvas.light.name == "night"
-    width, height, rise = rng.uniform(4, 5.6), rng.uniform(2.5, 3.4), rng.uniform(1.5, 2.6)
-    half = width / 2
-    walls, tiles = wall(rng), roof(rng)
+    half, height = rng.uniform(2, 2.8), rng.uniform(2.5, 3.4)
     pen.shadow(half * 1.2, 0.4)
-    chimney = rng.random() < 0.65
-    brick = Paint((150, 78, 62), "brick", "bricks", (214, 196, 180), 4)
-    if rng.random() < 0.5:
-        depth = rng.uniform(1.6, 3)
-        lift = depth * 0.22
-        if chimney:
-            pen.box(depth * 0.4 + 0.35, height + rise * 0.4, depth * 0.4 + 1.05, height + rise + 0.9, brick, "chimney")
-        pen.shape(
-            ((half, 0), (half + depth, lift), (half + depth, height + lift), (half, height)),
-            walls.darker(0.22),
-            "facade",
-        )
-        pen.shape(((-half, 0), (half, 0), (half, height), (0, height + rise), (-half, height)), walls, "facade")
-        slope = rise / half
-        low = height - 0.4 * slope
-        pen.shape(((0, height + rise + 0.12), (half + 0.4, low + 0.1), (half + 0.4 + depth, low + 0.1 + lift),
-                   (depth, height + rise + lift + 0.12)), tiles, "roof")  # fmt: skip
-        for side in (-1, 1):
-            pen.line((0, height + rise + 0.02), (side * (half + 0.45), low), 0.26, tiles.darker(0.1), "roof")
-        pen.oval(0, height + rise * 0.38, 0.36, 0.36, pane(rng, night), "window")
-    else:
-        if chimney:
-            pen.box(half * 0.35, height + rise * 0.3, half * 0.35 + 0.75, height + rise + 0.75, brick, "chimney")
-        pen.box(-half, 0, half, height, walls, "facade")
-        inset = rng.uniform(0, 0.9)
-        pen.shape(((-half - 0.45, height - 0.1), (half + 0.45, height - 0.1), (half + 0.3 - inset, height + rise),
-                   (-half - 0.3 + inset, height + rise)), tiles, "roof")  # fmt: skip
-        pen.mark(
-            ((-half, height - 0.1), (half, height - 0.1), (half, height - 0.35), (-half, height - 0.35)), (0, 0, 0), 0.2
-        )
+    rng.choice((gable_front, long_side))(pen, rng, half, height, rng.uniform(1.5, 2.6))
     at = rng.choice((-1, 0, 1))
     door(pen, rng, at * half * 0.55 - 0.45, 0.95, 1.9)
-    for side in {-1, 0, 1} - {at}:
-        if abs(side - at) > 1 or width > 4.4 or side:
-            window(pen, rng, side * half * 0.58 - 0.42, height * 0.4, 0.85, 0.95, night)
+    for side in (-1, 0, 1):
+        if side != at and (abs(side - at) > 1 or half > 2.2 or side):
+            window(pen, rng, side * half * 0.58 - 0.42, height * 0.4)
     return "house"
 
 

@@ -11,25 +11,21 @@ edges of the picture are smooth, a label is what covers the middle of its pixel,
 `mark` and `glow` touch the colours alone (shadows, shine, waves).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from math import cos, pi, sin
+from math import cos, sin
 
 import numpy as np
-from jaxtyping import Int16, Int32, UInt8
-from PIL import Image, ImageDraw
-
 from describer.data.scenes.lighting import Light
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.palette import Color, mix
 from describer.data.scenes.patterns import LABELLED, pattern_mask
+from jaxtyping import Int16, Int32, UInt8
+from PIL import Image, ImageDraw
 
 OVERSAMPLING = 3
 SMALLEST_PATTERN = 9
 """Pixels of the picture: a surface narrower than this is painted plain, since its pattern could not be seen."""
-
-Points = Iterable[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,6 @@ class View:
     zoom: float = 1
     tilt: float = 0
     """Radians, clockwise."""
-
-
-@lru_cache(maxsize=8)
-def circle(corners: int) -> tuple[tuple[float, float], ...]:
-    """Return the corners of a regular polygon on the unit circle."""
-    return tuple((cos(2 * pi * i / corners), sin(2 * pi * i / corners)) for i in range(corners))
 
 
 class Canvas:
@@ -158,7 +148,7 @@ class Canvas:
         self._mark_draw.polygon(outline, (*color, round(255 * opacity)))
 
     def stuff_at(self, x: float, y: float) -> str:
-        """Return the name of the object drawn so far at (x, y) of the frame; "" if there is none or it is out of sight."""
+        """Return the name of the object drawn so far at (x, y) of the frame; "" out of sight."""
         a, b, c, d, e, f = self.affine
         column, row = int(a * x + b * y + c), int(d * x + e * y + f)
         if not (0 <= column < self.side and 0 <= row < self.side):
@@ -174,117 +164,3 @@ class Canvas:
         middle = OVERSAMPLING // 2
         regions = np.asarray(self.regions)[middle::OVERSAMPLING, middle::OVERSAMPLING]
         return image, regions, np.array(list(self._region_ids), dtype=np.int16)
-
-
-class Pen:
-    """Draws one thing in its own metres: x to the right, y up, (0, 0) where it stands."""
-
-    def __init__(
-        self, canvas: Canvas, name: str, x: float = 0, y: float = 1, scale: float = 1, mirror: bool = False,
-        haze: float = 0, thing: int = 0,
-    ):  # fmt: skip
-        """Stand at (x, y) of the frame, y down, with `scale` frames to the metre."""
-        self.canvas, self.name, self.haze, self.thing = canvas, name, haze, thing
-        self.x, self.y, self.scale, self.mirror = x, y, scale, mirror
-        a, b, c, d, e, f = canvas.affine
-        s = -scale if mirror else scale
-        self._to_canvas = (a * s, -b * scale, a * x + b * y + c, d * s, -e * scale, d * x + e * y + f)
-
-    @staticmethod
-    def of_frame(canvas: Canvas, name: str) -> "Pen":
-        """Return a pen whose x and y run from 0 to 1 over the frame, y down."""
-        pen = Pen(canvas, name)
-        pen._to_canvas = canvas.affine
-        return pen
-
-    @property
-    def pixels(self) -> float:
-        """Pixels of the picture to the metre."""
-        a, d = self._to_canvas[0], self._to_canvas[3]
-        return (a * a + d * d) ** 0.5 / OVERSAMPLING
-
-    def turned(self, x: float, y: float, angle: float, scale: float = 1) -> "Pen":
-        """Return a pen whose origin is (x, y) and whose axes are turned counter-clockwise by `angle` radians."""
-        pen = Pen.__new__(Pen)
-        pen.__dict__.update(self.__dict__)
-        a, b, c, d, e, f = self._to_canvas
-        u, v = cos(angle) * scale, sin(angle) * scale
-        pen._to_canvas = (
-            a * u + b * v,
-            b * u - a * v,
-            a * x + b * y + c,
-            d * u + e * v,
-            e * u - d * v,
-            d * x + e * y + f,
-        )
-        return pen
-
-    def outline(self, points: Points) -> list[float]:
-        """Return points in canvas pixels as x, y, x, y ..."""
-        a, b, c, d, e, f = self._to_canvas
-        flat: list[float] = []
-        for x, y in points:
-            flat += (a * x + b * y + c, d * x + e * y + f)
-        return flat
-
-    def _labels(self, part: str, material: str) -> tuple[int, int, int, int]:
-        return IDS["object"][self.name], IDS["part"][part], IDS["material"][material], self.thing
-
-    def shape(self, points: Points, paint: Paint, part: str = "") -> None:
-        """Fill a polygon."""
-        self.canvas.fill(self.outline(points), paint, self._labels(part, paint.material), self.haze)
-
-    def box(self, left: float, bottom: float, right: float, top: float, paint: Paint, part: str = "") -> None:
-        """Fill an upright rectangle."""
-        self.shape(((left, bottom), (right, bottom), (right, top), (left, top)), paint, part)
-
-    def oval(self, x: float, y: float, rx: float, ry: float, paint: Paint, part: str = "") -> None:
-        """Fill an ellipse around (x, y)."""
-        self.shape([(x + rx * u, y + ry * v) for u, v in circle(28)], paint, part)
-
-    def line(
-        self, start: tuple[float, float], end: tuple[float, float], width: float, paint: Paint, part: str = ""
-    ) -> None:
-        """Fill a straight bar of that width."""
-        self.shape(bar(start, end, width), paint, part)
-
-    def ring(self, x: float, y: float, radius: float, width: float, paint: Paint, part: str = "") -> None:
-        """Fill the band between two circles; what is inside it stays."""
-        outer = [(x + radius * u, y + radius * v) for u, v in circle(28)]
-        inner = [(x + (radius - width) * u, y + (radius - width) * v) for u, v in circle(28)]
-        self.shape([*outer, outer[0], inner[0], *reversed(inner)], paint, part)
-
-    def blend(self, points: Points, top: Color, bottom: Color, material: str, part: str = "") -> None:
-        """Fill a polygon with a vertical gradient under the scene's light."""
-        light_up = self.canvas.light_up
-        labels = self._labels(part, material)
-        self.canvas.gradient(self.outline(points), light_up(top, 0, self.haze), light_up(bottom, 0, self.haze), labels)
-
-    def mark(self, points: Points, color: Color, opacity: float) -> None:
-        """Blend a colour in; labels stay."""
-        self.canvas.mark(self.outline(points), color, opacity)
-
-    def mark_oval(self, x: float, y: float, rx: float, ry: float, color: Color, opacity: float) -> None:
-        """Blend a colour into an ellipse; labels stay."""
-        self.mark([(x + rx * u, y + ry * v) for u, v in circle(28)], color, opacity)
-
-    def shadow(self, half_width: float, depth: float | None = None) -> None:
-        """Darken the ground where the thing stands, away from the light."""
-        strength = self.canvas.light.shadow
-        side = self.canvas.light.side * (-1 if self.mirror else 1)
-        rise = depth if depth is not None else half_width * 0.22
-        for grow in (1.15, 0.95):
-            self.mark_oval(-side * half_width * 0.25, 0, half_width * grow, rise * grow, (20, 24, 40), strength / 2)
-
-
-def bar(start: tuple[float, float], end: tuple[float, float], width: float) -> list[tuple[float, float]]:
-    """Return the corners of a straight bar of that width."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    length = (dx * dx + dy * dy) ** 0.5 or 1
-    nx, ny = -dy / length * width / 2, dx / length * width / 2
-    return [
-        (start[0] + nx, start[1] + ny),
-        (end[0] + nx, end[1] + ny),
-        (end[0] - nx, end[1] - ny),
-        (start[0] - nx, start[1] - ny),
-    ]

@@ -2,65 +2,57 @@
 
 from random import Random
 
-from describer.data.scenes.canvas import Paint, Pen
+from describer.data.scenes.canvas import Paint
 from describer.data.scenes.paints import EVERY, FURS, HAIRS, SKINS, VIVID, coat, vary
 from describer.data.scenes.palette import pick_color
+from describer.data.scenes.pen import Pen
 
 
-def draw_person(pen: Pen, rng: Random) -> str:
-    """Draw a person standing or walking, 1.8 m tall."""
-    skin = Paint(vary(rng, rng.choice(SKINS), 6), "skin")
-    shirt = coat(rng, "cloth", 0.6, (*VIVID, "white", "black"), 4)
-    trousers = Paint(
-        pick_color(rng, rng.choice(("blue", "black", "gray", "brown", "green", "white"))), "cloth", "plain"
-    )
+def draw_limbs(pen: Pen, rng: Random, paints: tuple[Paint, Paint, Paint], dress: bool) -> None:
+    """Draw legs, body and arms in the paints of skin, shirt and trousers."""
+    skin, shirt, trousers = paints
     stride = rng.uniform(0, 0.3)
-    dress = rng.random() < 0.3
-    pen.shadow(0.5, 0.1)
-    shoes = Paint((40, 34, 34), "rubber")
     for side in (-1, 1):
         foot = side * (0.09 + stride * 0.6)
         pen.line((side * 0.1, 0.86), (foot, 0.06), 0.19, skin if dress else trousers, "leg")
-        pen.oval(foot + 0.06, 0.05, 0.15, 0.07, shoes, "leg")
-    if dress:
-        pen.shape(((-0.2, 1.42), (0.2, 1.42), (0.46, 0.5), (-0.46, 0.5)), shirt, "shirt")
-    else:
-        pen.shape(((-0.26, 1.42), (0.26, 1.42), (0.25, 0.78), (-0.25, 0.78)), shirt, "shirt")
+        pen.oval(foot + 0.06, 0.05, 0.15, 0.07, Paint((40, 34, 34), "rubber"), "leg")
+    low, hem = (0.5, 0.46) if dress else (0.78, 0.25)
+    pen.shape(((-0.23, 1.42), (0.23, 1.42), (hem, low), (-hem, low)), shirt, "shirt")
     raised = rng.random() < 0.3
     for side in (-1, 1):
         elbow = (side * 0.4, 1.1)
-        hand = (side * 0.52, 1.6) if raised and side == 1 else (side * (0.36 + stride * 0.4), 0.76)
+        hand = (0.52, 1.6) if raised and side == 1 else (side * (0.36 + stride * 0.4), 0.76)
         pen.line((side * 0.24, 1.38), elbow, 0.15, shirt, "arm")
         pen.line(elbow, hand, 0.12, skin, "arm")
         pen.oval(*hand, 0.08, 0.08, skin, "arm")
+
+
+def draw_head(pen: Pen, rng: Random, skin: Paint, hair: Paint) -> None:
+    """Draw a head with hair or a hat."""
     pen.box(-0.07, 1.38, 0.07, 1.5, skin, "head")
-    hair = Paint(rng.choice(HAIRS), "fur")
-    long_hair = rng.random() < 0.45
-    if long_hair:
-        pen.oval(0, 1.6, 0.26, 0.29, hair, "hair")
     pen.oval(0, 1.66, 0.21, 0.24, skin, "head")
     if rng.random() < 0.3:
         hat = coat(rng, "cloth", 0.2, EVERY)
         pen.shape(((-0.22, 1.76), (0.22, 1.76), (0.17, 2), (-0.17, 2)), hat, "hat")
         pen.box(-0.32, 1.73, 0.32, 1.8, hat, "hat")
     else:
-        pen.shape(
-            (
-                (-0.23, 1.64),
-                (-0.2, 1.86),
-                (-0.08, 1.95),
-                (0.1, 1.95),
-                (0.21, 1.84),
-                (0.22, 1.7),
-                (0.1, 1.8),
-                (-0.12, 1.8),
-            ),
-            hair,
-            "hair",
-        )
+        fringe = ((-0.23, 1.64), (-0.2, 1.86), (-0.08, 1.95), (0.1, 1.95), (0.21, 1.84), (0.22, 1.7), (0.1, 1.8))
+        pen.shape((*fringe, (-0.12, 1.8)), hair, "hair")
     for x in (-0.07, 0.09):
         pen.mark_oval(x, 1.67, 0.028, 0.035, (20, 16, 16), 0.85)
     pen.mark(((-0.06, 1.555), (0.09, 1.555), (0.05, 1.53), (-0.03, 1.53)), (150, 40, 40), 0.7)
+
+
+def draw_person(pen: Pen, rng: Random) -> str:
+    """Draw a person standing or walking, 1.8 m tall."""
+    skin, hair = Paint(vary(rng, rng.choice(SKINS), 6), "skin"), Paint(rng.choice(HAIRS), "fur")
+    shirt = coat(rng, "cloth", 0.6, (*VIVID, "white", "black"), 4)
+    color = pick_color(rng, rng.choice(("blue", "black", "gray", "brown", "green", "white")))
+    pen.shadow(0.5, 0.1)
+    if rng.random() < 0.45:
+        pen.shape(((-0.24, 1.75), (0.24, 1.75), (0.3, 1.22), (0, 1.3), (-0.3, 1.22)), hair, "hair")
+    draw_limbs(pen, rng, (skin, shirt, Paint(color, "cloth", "plain")), rng.random() < 0.3)
+    draw_head(pen, rng, skin, hair)
     return "person"
 
 

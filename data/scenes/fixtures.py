@@ -3,9 +3,10 @@
 from math import cos, pi, sin
 from random import Random
 
-from describer.data.scenes.canvas import Paint, Pen
+from describer.data.scenes.canvas import Paint
 from describer.data.scenes.paints import DARK_WOOD, IRON, LAMPLIGHT, PALE_WOOD, STEEL, VIVID, coat, vary
 from describer.data.scenes.palette import pick_color
+from describer.data.scenes.pen import Pen
 
 
 def draw_ball(pen: Pen, rng: Random) -> str:
@@ -28,8 +29,7 @@ def draw_lamp(pen: Pen, rng: Random) -> str:
     bent = rng.random() < 0.5
     x, y = (0.85, 3.45) if bent else (0.0, 3.6)
     if night:
-        for grow, opacity in ((1.7, 0.1), (1.1, 0.16), (0.7, 0.22)):
-            pen.mark_oval(x, y, grow, grow, (255, 230, 150), opacity)
+        pen.halo(x, y, 1.8, (255, 230, 150), 0.35)
     if bent:
         pen.line((0, 3.35), (0.6, 3.7), 0.12, IRON, "pole")
         pen.line((0.55, 3.7), (0.9, 3.65), 0.16, IRON, "pole")

@@ -1,19 +1,20 @@
 """What is in the sky: sun, moon, clouds, balloons and kites, each drawn by one function `(pen, rng) -> variant`."""
 
+from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
 
-from describer.data.scenes.canvas import Paint, Pen
+from describer.data.scenes.canvas import Paint
 from describer.data.scenes.paints import PALE_WOOD, VIVID, coat
 from describer.data.scenes.palette import pick_color
+from describer.data.scenes.pen import Pen
 
 
 def draw_sun(pen: Pen, rng: Random) -> str:
     """Draw the sun, 2 m across, with its glow and sometimes with rays."""
     low = pen.canvas.light.name == "sunset"
     color = rng.choice(((255, 120, 60), (255, 160, 60))) if low else rng.choice(((255, 216, 60), (255, 230, 110)))
-    for grow, opacity in ((2.6, 0.10), (1.9, 0.14), (1.4, 0.2)):
-        pen.mark_oval(0, 0, grow, grow, (255, 240, 180), opacity)
+    pen.halo(0, 0, 2.8, (255, 240, 180), 0.3)
     paint = Paint(color, "light", shine=1)
     if not low and rng.random() < 0.35:
         for i in range(10):
@@ -33,8 +34,7 @@ def draw_sun(pen: Pen, rng: Random) -> str:
 def draw_moon(pen: Pen, rng: Random) -> str:
     """Draw the moon, full or a crescent, 2 m across."""
     paint = Paint(rng.choice(((246, 242, 214), (236, 238, 240), (255, 232, 160))), "light", shine=1)
-    for grow, opacity in ((2, 0.08), (1.45, 0.1)):
-        pen.mark_oval(0, 0, grow, grow, (220, 226, 255), opacity)
+    pen.halo(0, 0, 2.4, (220, 226, 255), 0.2)
     if rng.random() < 0.5:
         outer = [(cos(a), sin(a)) for a in (pi / 2 + pi * i / 16 for i in range(17))]
         inner = [(0.55 * cos(a), sin(a)) for a in (3 * pi / 2 - pi * i / 16 for i in range(17))]
@@ -89,7 +89,7 @@ def draw_kite(pen: Pen, rng: Random) -> str:
     turned = pen.turned(0, 0, rng.uniform(-0.5, 0.1))
     tail = [(0.25 * sin(2.2 * i), -1.2 - 0.3 * i) for i in range(6)]
     string = Paint((90, 80, 80), "cloth")
-    for start, end in zip(tail, tail[1:], strict=False):
+    for start, end in pairwise(tail):
         turned.line(start, end, 0.07, string, "tail")
     bow = Paint(pick_color(rng, rng.choice(VIVID)), "cloth")
     for x, y in tail[1::2]:

@@ -8,10 +8,9 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
-from jaxtyping import Float32, Int16, UInt8
-
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.palette import Color, mix
+from jaxtyping import Float32, Int16, UInt8
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,20 @@ LIGHTS: dict[str, tuple[Light, ...]] = {
         Light("cloudy", (0.8, 0.83, 0.88), (108, 120, 138), (176, 184, 194), (172, 180, 190), 0.14),
     ),
     "sunset": (
-        Light("sunset", (1.0, 0.8, 0.68), (84, 76, 150), (255, 166, 92), (250, 176, 120), 0.30),
-        Light("sunset", (0.98, 0.76, 0.74), (120, 80, 160), (255, 150, 130), (246, 160, 140), 0.30),
-        Light("sunset", (1.02, 0.84, 0.6), (226, 110, 60), (255, 210, 110), (250, 196, 120), 0.30),
+        Light("sunset", (1.0, 0.85, 0.75), (84, 76, 150), (255, 166, 92), (250, 176, 120), 0.30),
+        Light("sunset", (0.98, 0.82, 0.8), (120, 80, 160), (255, 150, 130), (246, 160, 140), 0.30),
+        Light("sunset", (1.02, 0.88, 0.7), (226, 110, 60), (255, 210, 110), (250, 196, 120), 0.30),
     ),
     "night": (
-        Light("night", (0.34, 0.38, 0.56), (10, 14, 40), (38, 50, 96), (34, 44, 84), 0.25),
-        Light("night", (0.3, 0.32, 0.46), (6, 6, 18), (24, 26, 52), (24, 26, 50), 0.25),
-        Light("night", (0.4, 0.38, 0.6), (28, 16, 60), (82, 56, 120), (62, 46, 100), 0.25),
+        Light("night", (0.46, 0.49, 0.64), (10, 14, 40), (38, 50, 96), (34, 44, 84), 0.25),
+        Light("night", (0.42, 0.44, 0.56), (6, 6, 18), (24, 26, 52), (24, 26, 50), 0.25),
+        Light("night", (0.5, 0.47, 0.66), (28, 16, 60), (82, 56, 120), (62, 46, 100), 0.25),
     ),
 }
 
 GRAIN = {  # amplitude (0-255) of fine, flat-lying and upright grain for each material
-    "water": (1.5, 9, 0), "grass": (5, 0, 8), "sand": (6, 2, 0), "asphalt": (5, 1, 0), "snow": (2, 2, 0),
-    "stone": (7, 2, 0), "brick": (5, 0, 0), "wood": (2, 0, 4), "foliage": (9, 0, 0), "fur": (5, 0, 0),
+    "water": (1, 7, 0), "grass": (3, 0, 7), "sand": (5, 2, 0), "asphalt": (4, 1, 0), "snow": (1.5, 2, 0),
+    "stone": (4, 2, 0), "brick": (3, 0, 0), "wood": (1, 0, 3), "foliage": (6, 0, 0), "fur": (3, 0, 0),
     "plaster": (2, 0, 0), "cloth": (2, 0, 0),
 }  # fmt: skip
 
@@ -67,7 +66,8 @@ def pick_light(rng: Random, names: tuple[str, ...]) -> Light:
     white = (255, 255, 255) if rng.random() < 0.5 else (0, 0, 0)
     share = rng.uniform(0, 0.1)
     return Light(
-        light.name, (red * gain * (1 + warmth), green * gain, blue * gain * (1 - warmth)), mix(light.sky_high, white, share),
+        light.name, (red * gain * (1 + warmth), green * gain, blue * gain * (1 - warmth)),
+        mix(light.sky_high, white, share),
         mix(light.sky_low, white, share / 2), light.haze, light.shadow * rng.uniform(0.8, 1.2), rng.choice((-1, 1)),
     )  # fmt: skip
 

@@ -3,26 +3,26 @@
 from math import cos, pi, sin
 from random import Random
 
-from describer.data.scenes.canvas import Paint, Pen
+from describer.data.scenes.canvas import Paint
 from describer.data.scenes.paints import BARK, VIVID, leaves
 from describer.data.scenes.palette import mix, pick_color
+from describer.data.scenes.pen import Pen
 
 
-def crown_blobs(pen: Pen, rng: Random, paint: Paint, x: float, y: float, radius: float, count: int = 6) -> None:
-    """Draw a leafy crown of overlapping blobs, light from above."""
+def leafy_crown(pen: Pen, rng: Random, paint: Paint, y: float, radius: float) -> None:
+    """Draw a crown of overlapping blobs around (0, y), light from above."""
+    count = rng.randint(5, 7)
     side = pen.canvas.light.side * (-1 if pen.mirror else 1)
-    blobs = [(x + radius * 0.55 * cos(a), y + radius * 0.5 * sin(a), radius * rng.uniform(0.5, 0.68))
+    blobs = [(radius * 0.55 * cos(a), y + radius * 0.5 * sin(a), radius * rng.uniform(0.5, 0.68))
              for a in (2 * pi * (i + rng.uniform(-0.2, 0.2)) / count for i in range(count))]  # fmt: skip
     blobs.sort(key=lambda blob: blob[1])
-    pen.oval(x, y, radius * 0.85, radius * 0.8, paint.darker(0.12), "crown")
+    pen.oval(0, y, radius * 0.85, radius * 0.8, paint.darker(0.12), "crown")
     for bx, by, r in blobs:
         pen.oval(bx, by, r, r * 0.92, paint.darker(0.16 - 0.12 * (by - y) / radius), "crown")
     for bx, by, r in blobs:
         light = mix(paint.color, (255, 250, 190), 0.3)
         if by > y - 0.1 * radius:
-            pen.mark_oval(
-                bx + side * r * 0.22, by + r * 0.25, r * 0.55, r * 0.48, pen.canvas.light_up(light, 0, pen.haze), 0.45
-            )
+            pen.mark_oval(bx + side * r * 0.22, by + r * 0.25, r * 0.55, r * 0.48, light, 0.45)
         pen.mark_oval(bx - side * r * 0.2, by - r * 0.55, r * 0.5, r * 0.25, (10, 30, 20), 0.12)
 
 
@@ -39,7 +39,7 @@ def draw_tree(pen: Pen, rng: Random) -> str:
     pen.mark(((0.02, 0), (0.3, 0), (0.17, tall), (0.02, tall)), (20, 10, 0), 0.2)
     pen.line((0, tall * 0.8), (radius * 0.5, tall + radius * 0.5), 0.16, BARK, "trunk")
     paint = leaves(rng)
-    crown_blobs(pen, rng, paint, 0, tall + radius * 0.75, radius, rng.randint(5, 7))
+    leafy_crown(pen, rng, paint, tall + radius * 0.75, radius)
     if rng.random() < 0.15:
         fruit = Paint(pick_color(rng, rng.choice(("red", "orange", "yellow", "pink"))), "foliage")
         for _ in range(7):
@@ -58,13 +58,12 @@ def draw_conifer(pen: Pen, rng: Random, snowy: bool) -> None:
     for tier in range(tiers):
         reach = half * (1 - 0.75 * tier / tiers)
         top = bottom + 1.7 - 0.12 * tier
-        pen.shape(((-reach, bottom), (-reach * 0.5, bottom - 0.12), (0, bottom), (reach * 0.5, bottom - 0.12), (reach, bottom),
-                   (0, top)), paint.lighter(0.05 * tier), "crown")  # fmt: skip
+        hem = [(-reach * (1 - i / 3), bottom - (0.12 if i % 2 else 0)) for i in range(7)]
+        pen.shape([*hem, (0, top)], paint.lighter(0.05 * tier), "crown")
         pen.mark(((reach * 0.1, bottom), (reach, bottom), (0, top)), (0, 20, 30), 0.16)
         if snowy:
-            snow = Paint((244, 247, 251), "snow")
-            pen.shape(((-reach * 0.5, top - 0.8), (-reach * 0.15, top - 0.62), (0.1 * reach, top - 0.85), (reach * 0.45, top - 0.72),
-                       (0, top)), snow, "crown")  # fmt: skip
+            cap = ((-0.5, 0.8), (-0.15, 0.62), (0.1, 0.85), (0.45, 0.72), (0, 0))
+            pen.shape([(x * reach, top - y) for x, y in cap], Paint((244, 247, 251), "snow"), "crown")
         bottom += 0.85
 
 
@@ -128,7 +127,7 @@ def draw_bush(pen: Pen, rng: Random) -> str:
             y + r * 0.3,
             r * 0.55,
             r * 0.35,
-            pen.canvas.light_up(mix(paint.color, (255, 250, 190), 0.3), 0, pen.haze),
+            mix(paint.color, (255, 250, 190), 0.3),
             0.4,
         )
     if rng.random() < 0.4:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from describer.data.scenes.canvas import Paint, Pen
+from describer.data.scenes.canvas import Paint
 from describer.data.scenes.paints import (
     DARK_GLASS,
     DARK_WOOD,
@@ -19,6 +19,7 @@ from describer.data.scenes.paints import (
     coat,
 )
 from describer.data.scenes.palette import pick_color
+from describer.data.scenes.pen import Pen
 
 
 def wheel(pen: Pen, x: float, y: float, radius: float) -> None:
@@ -94,8 +95,8 @@ def draw_bicycle(pen: Pen, rng: Random) -> str:
     pen.shadow(0.95, 0.08)
     for x in (-0.62, 0.62):
         pen.ring(x, 0.42, 0.42, 0.085, RUBBER, "wheel")
-        for start, end in (((-0.36, 0), (0.36, 0)), ((0, -0.36), (0, 0.36))):
-            pen.line((x + start[0], 0.42 + start[1]), (x + end[0], 0.42 + end[1]), 0.03, STEEL, "wheel")
+        pen.line((x - 0.36, 0.42), (x + 0.36, 0.42), 0.03, STEEL, "wheel")
+        pen.line((x, 0.06), (x, 0.78), 0.03, STEEL, "wheel")
     joints = ((-0.62, 0.42), (-0.05, 0.4), (0.45, 0.98), (-0.25, 0.95))
     for start, end in ((0, 1), (1, 2), (2, 3), (3, 0), (1, 3)):
         pen.line(joints[start], joints[end], 0.09, frame, "body")

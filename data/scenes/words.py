@@ -17,23 +17,29 @@ from functools import lru_cache
 OBJECT_WORDS: dict[str, tuple[str, ...]] = {
     "sky": ("sky", "the sky"), "water": ("water", "the water"), "grass": ("grass", "grassy ground"),
     "sand": ("sand", "sandy ground"), "road": ("roads", "the road", "streets"), "snow": ("snow", "snowy ground"),
-    "mountain": ("mountains", "mountain peaks"), "hill": ("hills", "rolling hills"), "sidewalk": ("sidewalks", "pavement"),
+    "mountain": ("mountains", "mountain peaks"), "hill": ("hills", "rolling hills"),
+    "sidewalk": ("sidewalks", "pavement"),
     "path": ("paths", "footpaths"), "wall": ("walls", "a wall"), "pier": ("piers", "the quay"),
     "house": ("houses", "homes"), "building": ("buildings", "city buildings"), "tower": ("towers",),
-    "tree": ("trees",), "palm": ("palm trees", "palms"), "cactus": ("cacti", "cactus plants"), "bush": ("bushes", "shrubs"),
+    "tree": ("trees",), "palm": ("palm trees", "palms"), "cactus": ("cacti", "cactus plants"),
+    "bush": ("bushes", "shrubs"),
     "flower": ("flowers",), "boat": ("boats",), "car": ("cars",), "bus": ("buses",), "bicycle": ("bicycles", "bikes"),
     "airplane": ("airplanes", "planes"), "person": ("people", "persons"), "dog": ("dogs",), "sheep": ("sheep",),
     "bird": ("birds",), "ball": ("balls",), "sun": ("the sun", "suns"), "moon": ("the moon", "moons"),
-    "cloud": ("clouds",), "lamp": ("street lamps", "lamp posts"), "fence": ("fences", "picket fences"), "flag": ("flags",),
+    "cloud": ("clouds",), "lamp": ("street lamps", "lamp posts"), "fence": ("fences", "picket fences"),
+    "flag": ("flags",),
     "balloon": ("hot air balloons", "balloons"), "kite": ("kites",), "bench": ("benches", "park benches"),
     "umbrella": ("umbrellas", "parasols"), "tent": ("tents",), "snowman": ("snowmen",), "rock": ("rocks", "stones"),
 }  # fmt: skip
 SINGULAR = {"palm": "palm tree", "lamp": "street lamp", "balloon": "hot air balloon", "sun": "sun", "moon": "moon"}
 PART_WORDS: dict[str, tuple[str, ...]] = {
     "roof": ("roofs",), "facade": ("walls", "house fronts"), "window": ("windows",), "door": ("doors",),
-    "chimney": ("chimneys",), "wheel": ("wheels",), "headlight": ("headlights",), "sail": ("sails",), "hull": ("hulls",),
-    "mast": ("masts",), "trunk": ("trunks", "tree trunks"), "crown": ("leaves", "leafy crowns"), "petal": ("petals", "blossoms"),
-    "stem": ("stems",), "head": ("heads",), "hair": ("hair",), "body": ("bodies",), "arm": ("arms",), "leg": ("legs",),
+    "chimney": ("chimneys",), "wheel": ("wheels",), "headlight": ("headlights",), "sail": ("sails",),
+    "hull": ("hulls",),
+    "mast": ("masts",), "trunk": ("trunks", "tree trunks"), "crown": ("leaves", "leafy crowns"),
+    "petal": ("petals", "blossoms"),
+    "stem": ("stems",), "head": ("heads",), "hair": ("hair",), "body": ("bodies",), "arm": ("arms",),
+    "leg": ("legs",),
     "tail": ("tails",), "wing": ("wings",), "beak": ("beaks",), "hat": ("hats",), "shirt": ("shirts", "clothes"),
     "pole": ("poles", "posts"), "basket": ("baskets",), "canopy": ("canopies",), "seat": ("seats",),
     "envelope": ("balloon envelopes",), "cloth": ("pieces of cloth",),
@@ -41,10 +47,13 @@ PART_WORDS: dict[str, tuple[str, ...]] = {
 MATERIAL_WORDS: dict[str, tuple[str, ...]] = {
     "air": ("sky and clouds", "the open air"), "water": ("water",), "grass": ("grass",), "sand": ("sand",),
     "asphalt": ("asphalt", "asphalt surfaces"), "snow": ("snow",), "stone": ("stone", "stone surfaces"),
-    "brick": ("bricks", "brick surfaces", "things made of brick"), "wood": ("wood", "wooden things", "things made of wood"),
+    "brick": ("bricks", "brick surfaces", "things made of brick"),
+    "wood": ("wood", "wooden things", "things made of wood"),
     "glass": ("glass", "glass panes"), "metal": ("metal", "metal things", "things made of metal"),
-    "plaster": ("plaster", "plastered walls"), "foliage": ("foliage", "leaves and plants"), "cloth": ("cloth", "fabric"),
-    "skin": ("skin",), "fur": ("fur", "fur and hair"), "rubber": ("rubber", "rubber things"), "feather": ("feathers",),
+    "plaster": ("plaster", "plastered walls"), "foliage": ("foliage", "leaves and plants"),
+    "cloth": ("cloth", "fabric"),
+    "skin": ("skin",), "fur": ("fur", "fur and hair"), "rubber": ("rubber", "rubber things"),
+    "feather": ("feathers",),
     "light": ("lights", "shining things"), "tile": ("tiles", "roof tiles"),
 }  # fmt: skip
 MADE_OF = {
@@ -67,7 +76,8 @@ TEXTURE_WORDS: dict[str, tuple[str, ...]] = {
 SCENE_WORDS: dict[str, tuple[str, ...]] = {
     "beach": ("beaches", "beach scenes"), "lake": ("lakes", "lake scenes"), "harbour": ("harbours", "harbour scenes"),
     "city street": ("city streets", "city street scenes"), "night city": ("cities at night", "city streets at night"),
-    "village": ("villages", "village scenes"), "park": ("parks", "park scenes"), "forest": ("forests", "forest scenes"),
+    "village": ("villages", "village scenes"), "park": ("parks", "park scenes"),
+    "forest": ("forests", "forest scenes"),
     "mountain": ("mountain scenes", "mountain landscapes"), "desert": ("deserts", "desert scenes"),
     "snow field": ("snow fields", "snowy landscapes"), "meadow": ("meadows", "meadow scenes"),
     "brick wall": ("walls along sidewalks", "scenes in front of a wall"), "open sky": ("open skies", "wide open sky"),
@@ -77,8 +87,10 @@ LIGHT_WORDS: dict[str, tuple[str, ...]] = {
     "sunset": ("sunset scenes", "scenes at sunset"), "night": ("night scenes", "scenes at night"),
 }  # fmt: skip
 VARIANT_WORDS: dict[str, tuple[str, ...]] = {
-    "conifer": ("conifers", "fir trees"), "lighthouse": ("lighthouses",), "stone tower": ("castle towers", "stone towers"),
-    "sailboat": ("sailboats", "sailing boats"), "ship": ("ships",), "rowing boat": ("rowing boats",), "van": ("vans",),
+    "conifer": ("conifers", "fir trees"), "lighthouse": ("lighthouses",),
+    "stone tower": ("castle towers", "stone towers"),
+    "sailboat": ("sailboats", "sailing boats"), "ship": ("ships",), "rowing boat": ("rowing boats",),
+    "van": ("vans",),
     "tulip": ("tulips",), "flying bird": ("flying birds", "birds in flight"), "setting sun": ("the setting sun",),
     "crescent moon": ("crescent moons",), "full moon": ("full moons",),
 }  # fmt: skip
@@ -133,26 +145,32 @@ def _wording_of_look(category: str, look: str, noun_category: str, noun: str) ->
     return texts
 
 
+def _wording_of_form(key: str) -> list[str]:
+    """Return the wordings of a key of one of the forms "a|b", "a@b" and "a(look)"."""
+    if "|" in key:
+        over, under = (plural("object", term.split(":")[1]) for term in key.split("|"))
+        return [f"{over} above {under}", f"{over} over {under}", f"{under} under the {over}"]
+    if "@" in key:
+        name, support = (term.split(":")[1] for term in key.split("@"))
+        return [f"{words.removeprefix('the ')} {SUPPORT_WORDS[support]}" for words in OBJECT_WORDS[name][:2]]
+    name, look = key[7:-1].split("(")
+    category, value = look.split(":")
+    return list(VARIANT_WORDS[value]) if category == "variant" else _wording_of_look(category, value, "object", name)
+
+
 @lru_cache(maxsize=4096)
 def wordings(key: str) -> tuple[str, ...]:
     """Return every wording of a concept key, the most usual first."""
-    if "|" in key:
-        upper, lower = (term.split(":")[1] for term in key.split("|"))
-        over, under = plural("object", upper), plural("object", lower)
-        return f"{over} above {under}", f"{over} over {under}", f"{under} under the {over}"
-    if "@" in key:
-        name, support = (term.split(":")[1] for term in key.split("@"))
-        return tuple(f"{words.removeprefix('the ')} {SUPPORT_WORDS[support]}" for words in OBJECT_WORDS[name][:2])
-    if "(" in key:
-        name, (category, value) = key[7:].split("(", maxsplit=1)[0], key.split("(")[1][:-1].split(":")
-        if category == "variant":
-            return VARIANT_WORDS[value]
-        return tuple(_wording_of_look(category, value, "object", name))
+    if any(sign in key for sign in "|@("):
+        return tuple(_wording_of_form(key))
     if "&" in key:
         category, look, noun_category, noun = key.replace("&", ":").split(":")
-        if category == "part":
-            return tuple(_wording_of_part(look, noun))
-        return tuple(_wording_of_look(category, look, noun_category, noun))
+        pair = (
+            _wording_of_part(look, noun)
+            if category == "part"
+            else _wording_of_look(category, look, noun_category, noun)
+        )
+        return tuple(pair)
     category, name = key.split(":")
     if category == "color":
         return f"{name} objects", f"{name} things", f"{name} areas", f"the color {name}"
