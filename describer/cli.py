@@ -24,7 +24,7 @@ from describer.errors import DescriberError
 if TYPE_CHECKING:
     from describer.description import Describer
 
-UsageError = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26: this is the right one in all
+UsageError: Any = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26: this is the right one in all
 
 SHOWN = 10
 "Rows of the short table that `describe` and `demo` end with."
@@ -224,12 +224,13 @@ def describe(
     ways = _given(strategy=decoding, weight=weight, beam=beam, max_length=max_length)
     describers = _describers(method, describer, where, **ways)
     target = load_target(model, device=where)
+    probe_set = load_images(",".join(images), target)
     for line in target.notes:
         terminal.note(line)
     patterns = [pattern for given in layers or [] for pattern in given.split(",")]
     with terminal.progress_bars() as progress:
         atlas = describe_units(
-            target, load_images(",".join(images), target), out, describers, patterns or None, units, settings, progress
+            target, probe_set, out, describers, layers=patterns, units=units, settings=settings, progress=progress
         )
     rows = atlas.units()
     if n_skipped := len(atlas.meta.skipped):
@@ -328,7 +329,7 @@ def _describers(methods: str, captioner: str | None, device: str, **ways: Any) -
 
     if methods != "caption":
         raise DescriberError(f"method must be caption. Got {methods!r}. Leave it out.")
-    loaded = Captioner.carried() if captioner is None else Captioner.from_pretrained(captioner)
+    loaded: Any = Captioner.carried() if captioner is None else Captioner.from_pretrained(captioner)
     return [CaptionDescriber(loaded.to(device), DecodingSettings(**ways))]
 
 

@@ -24,7 +24,7 @@ from describer.errors import TargetError
 from describer.layout import LayerInfo, list_layers, match_layers
 from describer.manifest import LayerEntry, Manifest, Source
 from describer.probe import ProbeSettings, probe
-from describer.view import SeenImages
+from describer.view import Preprocess, SeenImages
 
 Progress = Callable[[str, int, int], None]
 "Told the stage in words, how much of it is done and how much there is."
@@ -37,29 +37,30 @@ UNCHANGING = ("batch_size", "workers")
 class Target(Protocol):
     """What describing needs to know of a model; `describer.data.load_target` makes one."""
 
-    name: str
-    model: nn.Module
-    preprocess: Callable[[Image.Image], Tensor] | None
-    input_shape: tuple[int, ...]
-    fingerprint: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def preprocess(self) -> Preprocess | None: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def fingerprint(self) -> str: ...
 
 
 @runtime_checkable
 class ProbeSet(Protocol):
     """What describing needs to know of images; `describer.data.load_images` makes one."""
 
-    source: str
-    fingerprint: str
-
+    @property
+    def source(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
     def __len__(self) -> int: ...
 
-    def image(self, index: int, /) -> Image.Image:
-        """Image `index`, RGB."""
-        ...
-
-    def inputs(self, preprocess: Callable[[Image.Image], Tensor] | None, /) -> Dataset[Any]:
-        """(index, input) of every image; (index, None) of those that cannot be read."""
-        ...
+    def image(self, index: int, /) -> Image.Image: ...
+    def inputs(self, preprocess: Preprocess | None, /) -> Dataset[Any]: ...
 
 
 def describe(
