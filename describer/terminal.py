@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -40,14 +40,17 @@ def note(line: str) -> None:
 
 def print_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> None:
     """A table; a column is its heading and how it is set: "left", "right" or "text" (the one that may be cut)."""
-    terminal = sys.stdout.isatty()
+    terminal, rows = sys.stdout.isatty(), list(rows)
+    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=None if terminal else WIDE)
+    widths = [max(map(len, (heading, *(row[i] for row in rows)))) for i, (heading, _) in enumerate(columns)]
+    others = sum(width + 2 for width, (_, kind) in zip(widths, columns, strict=True) if kind != "text")
     table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", padding=(0, 2, 0, 0))
-    for heading, kind in columns:
-        right = kind == "right"
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for width, (heading, kind) in zip(widths, columns, strict=True):
+        room = min(width, max(console.width - others - 2, 12)) if kind == "text" else width
+        justify: Literal["right", "left"] = "right" if kind == "right" else "left"
+        table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis", width=room)
     for row in rows:
         table.add_row(*row)
-    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=None if terminal else WIDE)
     with console.capture() as capture:
         console.print(table)
     print_lines(*(line.rstrip() for line in capture.get().splitlines()))
@@ -109,6 +112,8 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in bars:
+                for finished in progress.tasks:  # a model may have more layers than the screen has lines
+                    progress.update(finished.id, visible=False)
                 bars[stage] = progress.add_task(stage, total=total)
             progress.update(bars[stage], completed=done, total=total)
 
