@@ -20,6 +20,8 @@ Preprocess = Callable[[Image.Image], Tensor]
 
 PRIMARIES = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
 CHECKED = ((90, 140, 200), (210, 60, 25))
+KEPT_BYTES = 1 << 28
+"Pictures up to this much are kept, since thumbnails and descriptions want the same ones."
 TOLERANCE = 4.0
 "Largest error, in levels of 255, at which colours count as measured."
 
@@ -31,9 +33,21 @@ class SeenImages:
         self._images = images
         self._preprocess = preprocess
         self._colors = None if preprocess is None else _measure_colors(preprocess)
+        self._kept: dict[int, Image.Image] = {}
+        self._room = KEPT_BYTES
 
     def image(self, index: int, /) -> Image.Image:
-        """Image `index` as an RGB picture of the model's input size."""
+        """Image `index` as an RGB picture of the model's input size; not to be changed."""
+        if index in self._kept:
+            return self._kept[index]
+        picture = self._look(index)
+        size = picture.width * picture.height * 3
+        if size <= self._room:  # full, it keeps what it has: to drop the oldest helps nobody who goes in a circle
+            self._room -= size
+            self._kept[index] = picture
+        return picture
+
+    def _look(self, index: int) -> Image.Image:
         picture = self._images.image(index)
         if self._preprocess is None or self._colors is None:
             return picture

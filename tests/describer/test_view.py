@@ -62,3 +62,19 @@ def flattened(picture: Image.Image) -> Tensor:
 @pytest.mark.parametrize("preprocess", [whitened, flattened, None])
 def test_what_cannot_be_turned_back_leaves_the_image_alone(preprocess: Preprocess | None) -> None:
     assert SeenImages(Gradient(), preprocess).image(7).size == (211, 103)
+
+
+def test_pictures_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("describer.view.KEPT_BYTES", 2 * 61 * 61 * 3)
+    looked: list[int] = []
+
+    class Counted(Gradient):
+        def image(self, index: int, /) -> Image.Image:
+            looked.append(index)
+            return super().image(index)
+
+    seen = SeenImages(Counted(), normalised)
+    for _ in range(2):
+        for index in (3, 5, 7):
+            assert np.asarray(seen.image(index))[30, 30, 2] == index
+    assert looked == [3, 5, 7, 7]
