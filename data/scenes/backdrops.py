@@ -9,6 +9,7 @@ from dataclasses import replace
 from random import Random
 
 from describer.data.scenes.canvas import Canvas, Paint
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.grounds import (
     FAR,
     NEAR,
@@ -32,7 +33,7 @@ from describer.data.scenes.paints import coat, pane, vary, wall
 from describer.data.scenes.palette import mix, pick_color
 from describer.data.scenes.pen import Pen
 
-Zones = dict[str, tuple[float, float]]
+Zones = dict[str, tuple[Number, Number]]
 
 
 def beach(canvas: Canvas, rng: Random) -> Zones:
@@ -205,7 +206,7 @@ def meadow(canvas: Canvas, rng: Random) -> Zones:
     return {"grass": (horizon + 0.05, 1.04)}
 
 
-def wall_window(pen: Pen, rng: Random, x: float) -> None:
+def wall_window(pen: Pen, rng: Random, x: Number) -> None:
     """Draw a window in a wall close by, its left edge at x."""
     frame = Paint((240, 238, 230), "wood")
     top, wide, tall = rng.uniform(0.1, 0.25), rng.uniform(0.15, 0.22), rng.uniform(0.2, 0.28)
@@ -215,7 +216,7 @@ def wall_window(pen: Pen, rng: Random, x: float) -> None:
     pen.box(x, top + tall / 2 + 0.007, x + wide, top + tall / 2 - 0.007, frame, "window")
 
 
-def wall_door(pen: Pen, rng: Random, x: float, foot: float) -> None:
+def wall_door(pen: Pen, rng: Random, x: Number, foot: Number) -> None:
     """Draw a door in a wall close by, its left edge at x."""
     color = pick_color(rng, rng.choice(("red", "blue", "green", "brown", "yellow")))
     pen.box(x, foot, x + 0.19, foot - 0.46, Paint((236, 232, 224), "wood"), "door")

@@ -3,6 +3,7 @@
 from random import Random
 
 from describer.data.scenes.canvas import Paint
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.paints import DARK_WOOD, IRON, LAMPLIGHT, coat, pane, roof, vary, wall
 from describer.data.scenes.palette import mix, pick_color
 from describer.data.scenes.pen import Pen
@@ -10,7 +11,7 @@ from describer.data.scenes.pen import Pen
 CHIMNEY = Paint((150, 78, 62), "brick", "bricks", (214, 196, 180), 4)
 
 
-def window(pen: Pen, rng: Random, x: float, y: float) -> None:
+def window(pen: Pen, rng: Random, x: Number, y: Number) -> None:
     """Draw a window, 0.85 x 0.95 m, with its lower left corner at (x, y)."""
     wide, tall, edge = 0.85, 0.95, 0.1
     frame = Paint((244, 242, 236), "wood")
@@ -23,7 +24,7 @@ def window(pen: Pen, rng: Random, x: float, y: float) -> None:
     pen.line((x, y + tall / 2), (x + wide, y + tall / 2), edge * 0.8, frame, "window")
 
 
-def door(pen: Pen, rng: Random, x: float, width: float, height: float) -> None:
+def door(pen: Pen, rng: Random, x: Number, width: Number, height: Number) -> None:
     """Draw a door whose left lower corner is (x, 0)."""
     color = pick_color(rng, rng.choice(("brown", "red", "blue", "green", "white", "brown")))
     pen.box(x - 0.1, 0, x + width + 0.1, height + 0.1, Paint((236, 232, 224), "wood"), "door")
@@ -33,7 +34,7 @@ def door(pen: Pen, rng: Random, x: float, width: float, height: float) -> None:
     pen.oval(x + width * 0.84, height * 0.45, 0.08, 0.08, Paint((230, 190, 80), "metal"), "door")
 
 
-def gable_front(pen: Pen, rng: Random, half: float, height: float, rise: float) -> None:
+def gable_front(pen: Pen, rng: Random, half: Number, height: Number, rise: Number) -> None:
     """Draw a house from its gable, with its long side going back to the right."""
     walls, tiles = wall(rng), roof(rng)
     depth = rng.uniform(1.6, 3)
@@ -52,7 +53,7 @@ def gable_front(pen: Pen, rng: Random, half: float, height: float, rise: float) 
     pen.oval(0, height + rise * 0.38, 0.36, 0.36, pane(rng, pen.canvas.light.name == "night"), "window")
 
 
-def long_side(pen: Pen, rng: Random, half: float, height: float, rise: float) -> None:
+def long_side(pen: Pen, rng: Random, half: Number, height: Number, rise: Number) -> None:
     """Draw a house from its long side, under a broad roof."""
     if rng.random() < 0.65:
         pen.box(half * 0.35, height + rise * 0.3, half * 0.35 + 0.75, height + rise + 0.75, CHIMNEY, "chimney")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from math import cos, sin
 
 import numpy as np
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.lighting import Light
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.palette import Color, mix
@@ -38,16 +39,16 @@ class Paint:
     """A name of `patterns.CELLS`, or "plain" for a smooth surface that could have carried a pattern."""
     second: Color = (255, 255, 255)
     """The pattern's other colour."""
-    repeats: float = 4
+    repeats: Number = 4
     """How often the pattern repeats over the longer side of the outline."""
-    shine: float = 0
+    shine: Number = 0
     """0: lit by the scene's light; 1: shines by itself."""
 
-    def darker(self, share: float = 0.2) -> "Paint":
+    def darker(self, share: Number = 0.2) -> "Paint":
         """Return the same paint with that share of black in it."""
         return replace(self, color=mix(self.color, (20, 22, 40), share), second=mix(self.second, (20, 22, 40), share))
 
-    def lighter(self, share: float = 0.2) -> "Paint":
+    def lighter(self, share: Number = 0.2) -> "Paint":
         """Return the same paint with that share of white in it."""
         white = (255, 255, 250)
         return replace(self, color=mix(self.color, white, share), second=mix(self.second, white, share))
@@ -57,17 +58,17 @@ class Paint:
 class View:
     """Where the camera looks: the frame's point (x, y) comes to the middle, enlarged and tilted."""
 
-    x: float = 0.5
-    y: float = 0.5
-    zoom: float = 1
-    tilt: float = 0
+    x: Number = 0.5
+    y: Number = 0.5
+    zoom: Number = 1
+    tilt: Number = 0
     """Radians, clockwise."""
 
 
 class Canvas:
     """Colours and regions of one picture while it is drawn."""
 
-    def __init__(self, size: int, view: View, light: Light, place: str = "", horizon: float = 0.5):
+    def __init__(self, size: int, view: View, light: Light, place: str = "", horizon: Number = 0.5):
         """Start an empty canvas for a picture of size x size pixels; the horizon is in frames from the top."""
         self.size, self.light, self.place, self.horizon = size, light, place, horizon
         self.side = side = size * OVERSAMPLING
@@ -84,14 +85,14 @@ class Canvas:
         """Return the number of the region with these ids of (object, part, material, texture) and thing."""
         return self._region_ids.setdefault(labels, len(self._region_ids))
 
-    def light_up(self, color: Color, shine: float, haze: float) -> Color:
+    def light_up(self, color: Color, shine: Number, haze: Number) -> Color:
         """Return the paint's colour under the scene's light and behind its haze."""
         lit = [value * (gain + (1 - gain) * shine) for value, gain in zip(color, self.light.tint, strict=True)]
         return tuple(
             min(255, round(value + (far - value) * haze)) for value, far in zip(lit, self.light.haze, strict=True)
         )  # type: ignore[return-value]
 
-    def fill(self, outline: Sequence[float], paint: Paint, labels: tuple[int, int, int, int], haze: float) -> None:
+    def fill(self, outline: Sequence[Number], paint: Paint, labels: tuple[int, int, int, int], haze: Number) -> None:
         """Fill an outline, given as x, y, x, y ... in canvas pixels, with paint and its labels but the texture."""
         xs, ys = outline[::2], outline[1::2]
         left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
@@ -102,7 +103,7 @@ class Canvas:
         item, part, material, thing = labels
         self._region_draw.polygon(outline, self.region((item, part, material, texture, thing)))
 
-    def _overlay(self, outline: Sequence[float], box: tuple[float, ...], paint: Paint, haze: float) -> int:
+    def _overlay(self, outline: Sequence[Number], box: tuple[Number, ...], paint: Paint, haze: Number) -> int:
         """Paint the pattern's second colour inside the outline; return the id of the texture that can be seen."""
         plain = IDS["texture"]["plain"]
         base = paint.pattern.partition("-")[0]
@@ -128,7 +129,7 @@ class Canvas:
         self.colors.paste(self.light_up(paint.second, paint.shine, haze), (left, top), inside)
         return IDS["texture"][base] if base in LABELLED else 0
 
-    def gradient(self, outline: Sequence[float], top: Color, bottom: Color, labels: tuple[int, int, int, int]) -> None:
+    def gradient(self, outline: Sequence[Number], top: Color, bottom: Color, labels: tuple[int, int, int, int]) -> None:
         """Fill an outline with a gradient over its height, in final colours."""
         ys, xs = outline[1::2], outline[::2]
         y0, y1 = max(0, int(min(ys))), min(self.side, int(max(ys)) + 1)
@@ -143,11 +144,11 @@ class Canvas:
         item, part, material, thing = labels
         self._region_draw.polygon(outline, self.region((item, part, material, 0, thing)))
 
-    def mark(self, outline: Sequence[float], color: Color, opacity: float) -> None:
+    def mark(self, outline: Sequence[Number], color: Color, opacity: Number) -> None:
         """Blend a colour into the picture inside an outline; labels stay."""
         self._mark_draw.polygon(outline, (*color, round(255 * opacity)))
 
-    def stuff_at(self, x: float, y: float) -> str:
+    def stuff_at(self, x: Number, y: Number) -> str:
         """Return the name of the object drawn so far at (x, y) of the frame; "" out of sight."""
         a, b, c, d, e, f = self.affine
         column, row = int(a * x + b * y + c), int(d * x + e * y + f)

@@ -9,6 +9,7 @@ from random import Random
 from describer.data.scenes.backdrops import Zones
 from describer.data.scenes.canvas import Canvas, View
 from describer.data.scenes.catalogue import ALOFT, SIZES
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.lighting import Light
 from describer.data.scenes.names import STUFF
 from describer.data.scenes.places import PLACES, Role
@@ -18,9 +19,9 @@ from describer.data.scenes.places import PLACES, Role
 class Camera:
     """From where the ground is seen."""
 
-    horizon: float
+    horizon: Number
     """Frames from the top."""
-    height: float
+    height: Number
     """Metres above the ground: what stands d frames below the horizon is seen at d / height frames to the metre."""
 
 
@@ -29,10 +30,10 @@ class Placement:
     """Where a thing is to be drawn."""
 
     role: Role
-    x: float
-    y: float
-    scale: float
-    haze: float
+    x: Number
+    y: Number
+    scale: Number
+    haze: Number
     mirror: bool
 
 
@@ -48,7 +49,7 @@ def pick_view(rng: Random) -> View:
     return View(0.5 + rng.uniform(-reach, reach), 0.5 + rng.uniform(-reach * 0.6, reach), zoom)
 
 
-def place_aloft(rng: Random, role: Role, horizon: float, taken: list[tuple[float, float]]) -> Placement:
+def place_aloft(rng: Random, role: Role, horizon: Number, taken: list[tuple[Number, Number]]) -> Placement:
     """Return a place in the sky, away from what is there already."""
     low, high = ALOFT[role.name]
     width = rng.uniform(low, high)
@@ -63,7 +64,9 @@ def place_aloft(rng: Random, role: Role, horizon: float, taken: list[tuple[float
     )
 
 
-def place_ground(rng: Random, role: Role, zone: tuple[float, float], camera: Camera, taken: list[float]) -> Placement:
+def place_ground(
+    rng: Random, role: Role, zone: tuple[Number, Number], camera: Camera, taken: list[Number]
+) -> Placement:
     """Return a place on the ground, in perspective: the nearer, the lower and the larger."""
     wide, tall, grow = SIZES[role.name]
     top, bottom = zone
@@ -77,7 +80,7 @@ def place_ground(rng: Random, role: Role, zone: tuple[float, float], camera: Cam
     return Placement(role, x, y, scale, haze, rng.random() < 0.5)
 
 
-def place_row(rng: Random, role: Role, zone: tuple[float, float], count: int) -> list[Placement]:
+def place_row(rng: Random, role: Role, zone: tuple[Number, Number], count: int) -> list[Placement]:
     """Return places side by side, as of the houses of a street or the trees of a wood."""
     wide, _, _ = SIZES[role.name]
     share = 1 / count if role.name in ("building", "house") else rng.uniform(0.2, 0.34)
@@ -99,13 +102,13 @@ def support_of(canvas: Canvas, spot: Placement) -> str:
     return name if name in STUFF else ""
 
 
-def cast_scene(rng: Random, kind: str, light: Light, zones: Zones, horizon: float) -> list[Placement]:
+def cast_scene(rng: Random, kind: str, light: Light, zones: Zones, horizon: Number) -> list[Placement]:
     """Return what is drawn where, the farthest first."""
     camera = Camera(horizon, rng.uniform(1.9, 3.4))
     aloft: list[Placement] = []
     standing: list[Placement] = []
-    skies: list[tuple[float, float]] = []
-    taken: dict[str, list[float]] = {}
+    skies: list[tuple[Number, Number]] = []
+    taken: dict[str, list[Number]] = {}
     for role in PLACES[kind].cast:
         if (role.name == "moon" and light.name != "night") or (
             role.name == "sun" and light.name in ("night", "cloudy")

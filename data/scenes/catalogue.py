@@ -15,6 +15,7 @@ from describer.data.scenes.fixtures import (
     draw_snowman,
     draw_umbrella,
 )
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.heavens import draw_balloon, draw_cloud, draw_kite, draw_moon, draw_sun
 from describer.data.scenes.pen import Pen
 from describer.data.scenes.plants import draw_bush, draw_cactus, draw_flower, draw_palm, draw_tree
@@ -32,7 +33,7 @@ ARTISTS: dict[str, Artist] = {
     "umbrella": draw_umbrella, "tent": draw_tent, "snowman": draw_snowman, "rock": draw_rock,
 }  # fmt: skip
 
-SIZES: dict[str, tuple[float, float, float]] = {  # metres wide, metres high, magnification over the true perspective
+SIZES: dict[str, tuple[Number, Number, Number]] = {  # metres wide, metres high, magnification over the true perspective
     "house": (6, 5, 1), "building": (6, 9, 0.8), "tower": (3, 8, 0.85), "tree": (3.2, 4.4, 1), "palm": (3.4, 4.6, 1),
     "cactus": (2, 3, 1.1), "bush": (2.2, 1.2, 1.2), "flower": (0.7, 1.1, 1.25), "boat": (4, 4, 1.15),
     "car": (4.2, 1.6, 1.2),
@@ -42,7 +43,7 @@ SIZES: dict[str, tuple[float, float, float]] = {  # metres wide, metres high, ma
     "kite": (1.8, 3.4, 1), "bench": (2.6, 1.2, 1.3), "umbrella": (2.9, 2.6, 1.2), "tent": (4, 2, 1.1),
     "snowman": (1.6, 2.4, 1.2), "rock": (2.2, 1.1, 1),
 }  # fmt: skip
-ALOFT: dict[str, tuple[float, float]] = {  # smallest and largest width in frames of what is in the sky
+ALOFT: dict[str, tuple[Number, Number]] = {  # smallest and largest width in frames of what is in the sky
     "sun": (0.1, 0.2), "moon": (0.12, 0.24), "cloud": (0.16, 0.42), "bird": (0.09, 0.24), "balloon": (0.1, 0.3),
     "kite": (0.1, 0.22), "airplane": (0.2, 0.48),
 }  # fmt: skip

@@ -9,11 +9,12 @@ from math import pi, sin
 from random import Random
 
 from describer.data.scenes.canvas import Canvas, Paint
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.paints import pane, vary
 from describer.data.scenes.palette import Color, mix
 from describer.data.scenes.pen import Pen
 
-Line = list[tuple[float, float]]
+Line = list[tuple[Number, Number]]
 
 FAR, NEAR = -0.6, 1.6
 """Backdrops reach this far beyond the frame, for tilted views."""
@@ -25,7 +26,7 @@ WATERS: tuple[tuple[Color, Color], ...] = (
 )  # fmt: skip
 
 
-def ridge(rng: Random, level: float, swing: float, waves: float = 1.5) -> Line:
+def ridge(rng: Random, level: Number, swing: Number, waves: Number = 1.5) -> Line:
     """Return a smooth line across the frame around y = level that swings by `swing`."""
     phases = [rng.uniform(0, 2 * pi) for _ in range(3)]
     return [
@@ -34,17 +35,17 @@ def ridge(rng: Random, level: float, swing: float, waves: float = 1.5) -> Line:
     ]
 
 
-def band(top: float, bottom: float) -> Line:
+def band(top: Number, bottom: Number) -> Line:
     """Return the corners of a level band across the frame."""
     return [(FAR, top), (NEAR, top), (NEAR, bottom), (FAR, bottom)]
 
 
-def down_to(line: Line, bottom: float = NEAR) -> Line:
+def down_to(line: Line, bottom: Number = NEAR) -> Line:
     """Return the area under a line."""
     return [*line, (line[-1][0], bottom), (line[0][0], bottom)]
 
 
-def draw_sky(canvas: Canvas, rng: Random, bottom: float) -> None:
+def draw_sky(canvas: Canvas, rng: Random, bottom: Number) -> None:
     """Draw the sky down to y = bottom, with stars at night."""
     pen = Pen.of_frame(canvas, "sky")
     labels = pen.labels("", "air")
@@ -68,7 +69,7 @@ def ground(canvas: Canvas, name: str, material: str, area: Line, colors: tuple[C
     return pen
 
 
-def draw_water(canvas: Canvas, rng: Random, top: float, bottom: float) -> None:
+def draw_water(canvas: Canvas, rng: Random, top: Number, bottom: Number) -> None:
     """Draw water from the horizon on, with waves and the sky's reflection."""
     far, near = rng.choice(WATERS)
     high, low = canvas.light.sky_high, canvas.light.sky_low
@@ -118,7 +119,7 @@ def draw_snow(canvas: Canvas, rng: Random, line: Line) -> None:
         pen.mark_oval(x, y, half, 0.012, (150, 180, 220), 0.25)
 
 
-def draw_peak(pen: Pen, x: float, base: float, top: float, paints: tuple[Paint, Paint, float]) -> None:
+def draw_peak(pen: Pen, x: Number, base: Number, top: Number, paints: tuple[Paint, Paint, Number]) -> None:
     """Draw one peak of height `top` in (stone, snow, share of the height below the snow), half of it in shade."""
     stone, white, snow = paints
     half = top * (0.75 + 0.45 * (x * 7.3 % 1))
@@ -137,7 +138,7 @@ def draw_peak(pen: Pen, x: float, base: float, top: float, paints: tuple[Paint, 
     pen.mark([(x, peak), *shaded, *foot], (24, 28, 60), 0.26)
 
 
-def draw_mountains(canvas: Canvas, rng: Random, base: float, height: float, snow: float = 1.1) -> None:
+def draw_mountains(canvas: Canvas, rng: Random, base: Number, height: Number, snow: Number = 1.1) -> None:
     """Draw a chain of peaks standing on y = base, white above the share `snow` of their height."""
     pen = Pen.of_frame(canvas, "mountain")
     pen.haze = rng.uniform(0.15, 0.45)
@@ -147,7 +148,7 @@ def draw_mountains(canvas: Canvas, rng: Random, base: float, height: float, snow
         draw_peak(pen, x, base, height * rng.uniform(0.55, 1), (stone, Paint((246, 249, 253), "snow"), snow))
 
 
-def draw_hills(canvas: Canvas, rng: Random, base: float, height: float) -> None:
+def draw_hills(canvas: Canvas, rng: Random, base: Number, height: Number) -> None:
     """Draw one or two chains of green hills behind y = base."""
     green = vary(rng, rng.choice(GREENS), 8)
     for i in range(rng.randint(1, 2)):
@@ -159,7 +160,7 @@ def draw_hills(canvas: Canvas, rng: Random, base: float, height: float) -> None:
         pen.blend(down_to(line, base + 0.05), color, mix(color, (30, 80, 40), 0.2), "grass")
 
 
-def draw_treeline(canvas: Canvas, rng: Random, base: float, height: float, haze: float) -> None:
+def draw_treeline(canvas: Canvas, rng: Random, base: Number, height: Number, haze: Number) -> None:
     """Draw a far row of trees standing on y = base."""
     pen = Pen.of_frame(canvas, "tree")
     pen.haze = haze
@@ -176,7 +177,7 @@ def draw_treeline(canvas: Canvas, rng: Random, base: float, height: float, haze:
     pen.box(-0.3, base - height * 0.2, 1.3, base + 0.012, green, "crown")
 
 
-def draw_skyline(canvas: Canvas, rng: Random, base: float, height: float) -> None:
+def draw_skyline(canvas: Canvas, rng: Random, base: Number, height: Number) -> None:
     """Draw far buildings standing on y = base, with lit windows at night."""
     night = canvas.light.name == "night"
     x = -0.1
@@ -193,7 +194,7 @@ def draw_skyline(canvas: Canvas, rng: Random, base: float, height: float) -> Non
         x += wide * rng.uniform(0.9, 1.2)
 
 
-def draw_path(canvas: Canvas, rng: Random, top: float, name: str, color: Color) -> None:
+def draw_path(canvas: Canvas, rng: Random, top: Number, name: str, color: Color) -> None:
     """Draw a sandy "path" or an asphalt "road" from the bottom of the frame to y = top, narrowing as it goes."""
     pen = Pen.of_frame(canvas, name)
     material, wide = ("asphalt", 0.5) if name == "road" else ("sand", 0.38)

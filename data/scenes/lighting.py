@@ -8,6 +8,7 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.palette import Color, mix
 from jaxtyping import Float32, Int16, UInt8
@@ -18,12 +19,12 @@ class Light:
     """Sky, tint and shadows that belong together."""
 
     name: str
-    tint: tuple[float, float, float]
+    tint: tuple[Number, Number, Number]
     """Factor on each channel of every paint that does not shine."""
     sky_high: Color
     sky_low: Color
     haze: Color
-    shadow: float
+    shadow: Number
     """Opacity of shadows, 0-1."""
     side: int = 1
     """1: light comes from the right, -1: from the left."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from describer.data.scenes.canvas import Paint
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.palette import Color, mix, pick_color
 
 VIVID = ("red", "orange", "yellow", "green", "blue", "purple", "pink")
@@ -38,7 +39,7 @@ def vary(rng: Random, color: Color, spread: int = 10) -> Color:
 
 
 def coat(
-    rng: Random, material: str, chance: float = 0.45, terms: tuple[str, ...] = VIVID, repeats: float = 4.5
+    rng: Random, material: str, chance: Number = 0.45, terms: tuple[str, ...] = VIVID, repeats: Number = 4.5
 ) -> Paint:
     """Return a paint of one of these colour terms, patterned with that chance, else plain."""
     term = rng.choice(terms)

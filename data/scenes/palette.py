@@ -14,6 +14,7 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
+from describer.data.scenes.geometry import Number
 from jaxtyping import Float, Int16, UInt8
 
 Color = tuple[int, int, int]
@@ -108,7 +109,7 @@ def name_colors(image: UInt8[np.ndarray, "*shape 3"]) -> Int16[np.ndarray, "*sha
     return color_table()[(cell[..., 0] << 12) | (cell[..., 1] << 6) | cell[..., 2]]
 
 
-def mix(first: Color, second: Color, share: float) -> Color:
+def mix(first: Color, second: Color, share: Number) -> Color:
     """Return the colour that is `share` (0-1) of the second and the rest of the first."""
     return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 

@@ -8,27 +8,12 @@
 x runs to the right, y up, and (0, 0) is where the thing stands. What is drawn later lies in front.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
-from math import cos, pi, sin
+from math import cos, sin
 
 from describer.data.scenes.canvas import Canvas, Paint
+from describer.data.scenes.geometry import Number, Point, Points, bar, oval
 from describer.data.scenes.names import IDS
 from describer.data.scenes.palette import Color
-
-Point = tuple[float, float]
-Points = Iterable[Point]
-
-
-@lru_cache(maxsize=8)
-def circle(corners: int) -> tuple[tuple[float, float], ...]:
-    """Return the corners of a regular polygon on the unit circle."""
-    return tuple((cos(2 * pi * i / corners), sin(2 * pi * i / corners)) for i in range(corners))
-
-
-def oval(x: float, y: float, rx: float, ry: float) -> list[tuple[float, float]]:
-    """Return the corners of an ellipse."""
-    return [(x + rx * u, y + ry * v) for u, v in circle(28)]
 
 
 class Pen:
@@ -38,11 +23,11 @@ class Pen:
         self,
         canvas: Canvas,
         name: str,
-        x: float = 0,
-        y: float = 1,
-        scale: float = 1,
+        x: Number = 0,
+        y: Number = 1,
+        scale: Number = 1,
         mirror: bool = False,
-        haze: float = 0,
+        haze: Number = 0,
         thing: int = 0,
     ):
         """Stand at (x, y) of the frame, y down, with `scale` frames to the metre."""
@@ -59,7 +44,7 @@ class Pen:
         pen._to_canvas = canvas.affine
         return pen
 
-    def turned(self, x: float, y: float, angle: float, scale: float = 1) -> "Pen":
+    def turned(self, x: Number, y: Number, angle: Number, scale: Number = 1) -> "Pen":
         """Return a pen whose origin is (x, y) and whose axes are turned counter-clockwise by `angle` radians."""
         pen = Pen.__new__(Pen)
         pen.__dict__.update(self.__dict__)
@@ -75,10 +60,10 @@ class Pen:
         )
         return pen
 
-    def outline(self, points: Points) -> list[float]:
+    def outline(self, points: Points) -> list[Number]:
         """Return points in canvas pixels as x, y, x, y ..."""
         a, b, c, d, e, f = self._to_canvas
-        flat: list[float] = []
+        flat: list[Number] = []
         for x, y in points:
             flat += (a * x + b * y + c, d * x + e * y + f)
         return flat
@@ -91,19 +76,19 @@ class Pen:
         """Fill a polygon."""
         self.canvas.fill(self.outline(points), paint, self.labels(part, paint.material), self.haze)
 
-    def box(self, left: float, bottom: float, right: float, top: float, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
+    def box(self, left: Number, bottom: Number, right: Number, top: Number, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
         """Fill an upright rectangle."""
         self.shape(((left, bottom), (right, bottom), (right, top), (left, top)), paint, part)
 
-    def oval(self, x: float, y: float, rx: float, ry: float, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
+    def oval(self, x: Number, y: Number, rx: Number, ry: Number, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
         """Fill an ellipse around (x, y)."""
         self.shape(oval(x, y, rx, ry), paint, part)
 
-    def line(self, start: Point, end: Point, width: float, paint: Paint, part: str = "") -> None:
+    def line(self, start: Point, end: Point, width: Number, paint: Paint, part: str = "") -> None:
         """Fill a straight bar of that width."""
         self.shape(bar(start, end, width), paint, part)
 
-    def ring(self, x: float, y: float, radius: float, width: float, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
+    def ring(self, x: Number, y: Number, radius: Number, width: Number, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
         """Fill the band between two circles; what is inside it stays."""
         outer, inner = oval(x, y, radius, radius), oval(x, y, radius - width, radius - width)
         self.shape([*outer, outer[0], inner[0], *reversed(inner)], paint, part)
@@ -114,40 +99,27 @@ class Pen:
         labels = self.labels(part, material)
         self.canvas.gradient(self.outline(points), light_up(top, 0, self.haze), light_up(bottom, 0, self.haze), labels)
 
-    def mark(self, points: Points, color: Color, opacity: float) -> None:
+    def mark(self, points: Points, color: Color, opacity: Number) -> None:
         """Blend a colour in under the scene's light; labels stay."""
         self.canvas.mark(self.outline(points), self.canvas.light_up(color, 0, 0), opacity)
 
-    def glow(self, points: Points, color: Color, opacity: float) -> None:
+    def glow(self, points: Points, color: Color, opacity: Number) -> None:
         """Blend a colour in that shines by itself; labels stay."""
         self.canvas.mark(self.outline(points), color, opacity)
 
-    def mark_oval(self, x: float, y: float, rx: float, ry: float, color: Color, opacity: float) -> None:  # noqa: PLR0917
+    def mark_oval(self, x: Number, y: Number, rx: Number, ry: Number, color: Color, opacity: Number) -> None:  # noqa: PLR0917
         """Blend a colour into an ellipse under the scene's light; labels stay."""
         self.mark(oval(x, y, rx, ry), color, opacity)
 
-    def halo(self, x: float, y: float, radius: float, color: Color, strength: float) -> None:
+    def halo(self, x: Number, y: Number, radius: Number, color: Color, strength: Number) -> None:
         """Blend a shine around (x, y) that fades to nothing at `radius`."""
         for step in range(1, 7):
             self.glow(oval(x, y, radius * step / 6, radius * step / 6), color, strength * (1 - step / 7) ** 1.5)
 
-    def shadow(self, half_width: float, depth: float | None = None) -> None:
+    def shadow(self, half_width: Number, depth: Number | None = None) -> None:
         """Darken the ground where the thing stands, away from the light."""
         strength = self.canvas.light.shadow
         side = self.canvas.light.side * (-1 if self.mirror else 1)
         rise = depth if depth is not None else half_width * 0.22
         for grow in (1.15, 0.95):
             self.mark_oval(-side * half_width * 0.25, 0, half_width * grow, rise * grow, (20, 24, 40), strength / 2)
-
-
-def bar(start: Point, end: Point, width: float) -> list[Point]:
-    """Return the corners of a straight bar of that width."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    length = (dx * dx + dy * dy) ** 0.5 or 1
-    nx, ny = -dy / length * width / 2, dx / length * width / 2
-    return [
-        (start[0] + nx, start[1] + ny),
-        (end[0] + nx, end[1] + ny),
-        (end[0] - nx, end[1] - ny),
-        (start[0] - nx, start[1] - ny),
-    ]

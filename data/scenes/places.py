@@ -7,6 +7,8 @@
 
 from dataclasses import dataclass
 
+from describer.data.scenes.geometry import Number
+
 
 @dataclass(frozen=True)
 class Role:
@@ -14,7 +16,7 @@ class Role:
 
     name: str
     """A name of `catalogue.ARTISTS`."""
-    chance: float
+    chance: Number
     """How often it appears, 0-1."""
     most: int
     """How many there are at most."""
@@ -28,7 +30,7 @@ class Place:
 
     lights: tuple[str, ...]
     """Names of lights, each as often as it is written."""
-    horizon: tuple[float, float]
+    horizon: tuple[Number, Number]
     """Highest and lowest horizon, in frames from the top."""
     cast: tuple[Role, ...]
 
@@ -95,7 +97,7 @@ def read_cast(text: str) -> tuple[Role, ...]:
     return tuple(cast)
 
 
-STAGES: dict[str, tuple[tuple[str, ...], tuple[float, float]]] = {
+STAGES: dict[str, tuple[tuple[str, ...], tuple[Number, Number]]] = {
     "beach": (DAYS, (0.3, 0.48)), "lake": (DAYS, (0.34, 0.5)), "harbour": (DAYS, (0.32, 0.48)),
     "city street": (BRIGHT, (0.48, 0.62)), "night city": (("night",), (0.48, 0.62)), "village": (DAYS, (0.34, 0.5)),
     "park": (DAYS, (0.36, 0.52)), "forest": (BRIGHT, (0.42, 0.6)), "mountain": (DAYS, (0.5, 0.68)),

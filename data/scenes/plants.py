@@ -4,12 +4,13 @@ from math import cos, pi, sin
 from random import Random
 
 from describer.data.scenes.canvas import Paint
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.paints import BARK, VIVID, leaves
 from describer.data.scenes.palette import mix, pick_color
 from describer.data.scenes.pen import Pen
 
 
-def leafy_crown(pen: Pen, rng: Random, paint: Paint, y: float, radius: float) -> None:
+def leafy_crown(pen: Pen, rng: Random, paint: Paint, y: Number, radius: Number) -> None:
     """Draw a crown of overlapping blobs around (0, y), light from above."""
     count = rng.randint(5, 7)
     side = pen.canvas.light.side * (-1 if pen.mirror else 1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 
 from describer.data.scenes.canvas import Paint
+from describer.data.scenes.geometry import Number
 from describer.data.scenes.paints import (
     DARK_GLASS,
     DARK_WOOD,
@@ -22,7 +23,7 @@ from describer.data.scenes.palette import pick_color
 from describer.data.scenes.pen import Pen
 
 
-def wheel(pen: Pen, x: float, y: float, radius: float) -> None:
+def wheel(pen: Pen, x: Number, y: Number, radius: Number) -> None:
     """Draw a tyre with its hub cap."""
     pen.oval(x, y, radius, radius, RUBBER, "wheel")
     pen.oval(x, y, radius * 0.55, radius * 0.55, STEEL, "wheel")
@@ -60,7 +61,7 @@ def draw_car(pen: Pen, rng: Random) -> str:
     return "van" if van else "car"
 
 
-def bar_up(x: float, bottom: float, top: float, width: float) -> tuple[tuple[float, float], ...]:
+def bar_up(x: Number, bottom: Number, top: Number, width: Number) -> tuple[tuple[Number, Number], ...]:
     """Return the corners of an upright bar."""
     return (x - width / 2, bottom), (x + width / 2, bottom), (x + width / 2, top), (x - width / 2, top)
 
@@ -107,7 +108,7 @@ def draw_bicycle(pen: Pen, rng: Random) -> str:
     return "bicycle"
 
 
-def wake(pen: Pen, half: float) -> None:
+def wake(pen: Pen, half: Number) -> None:
     """Draw the reflection and the foam under a hull."""
     pen.mark_oval(0, -0.12, half * 1.05, 0.3, (10, 30, 60), 0.28)
     pen.mark_oval(-half * 0.2, -0.08, half, 0.1, (255, 255, 255), 0.4)
