@@ -150,11 +150,12 @@ def adjectives(sentence: str) -> list[str]:
 def with_general(phrases: Iterable[str]) -> list[str]:
     """The phrases and the more general words that are true of them too ("puppies" → "dogs", "animals")."""
     found = dict.fromkeys(phrases)
-    for word, parts in word_lists()["general"].items():
-        if any(part in found for part in parts):
-            found[word] = None
-    if any(part in found for part in word_lists()["general"]["animals"]):
-        found["animals"] = None
+    n_before = -1
+    while len(found) != n_before:  # puppies are dogs, dogs are animals
+        n_before = len(found)
+        for word, kinds in word_lists()["general"].items():
+            if not found.keys().isdisjoint(kinds):
+                found[word] = None
     return list(found)
 
 

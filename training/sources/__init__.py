@@ -76,17 +76,29 @@ def source_function(spec: Mapping[str, Any]) -> Callable[..., Corpus]:
 
 def cache_key(spec: Mapping[str, Any], folds: Sequence[int]) -> str:
     """sha256 over options, folds, the bytes of every file that the options name, our code and the tagger's version."""
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, dict(spec), list(folds)], default=str).encode())
-    for file in _named_files(spec):
-        digest.update(hashlib.file_digest(file.open("rb"), "sha256").digest())
-    for code in sorted([*CODE.glob("*.*"), *CODE.parent.glob("phrases.py"), CODE.parent / "words.yaml"]):
-        digest.update(code.read_bytes())
-    digest.update((CODE.parent / "corpus.py").read_bytes())
     try:
-        digest.update(metadata.version("HanTa").encode())
+        tagger = metadata.version("HanTa")
     except metadata.PackageNotFoundError:
-        digest.update(b"none")
+        tagger = "none"
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, tagger, dict(spec), list(folds)], default=str).encode())
+    for file in [*_named_files(spec), *_code(str(spec["source"]))]:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
+
+
+def _code(source: str) -> list[Path]:
+    """Our files on which what a source gives depends."""
+    training = CODE.parent
+    files = [
+        *CODE.glob("*.py"),
+        *CODE.glob("*.yaml"),
+        *(training / n for n in ("corpus.py", "phrases.py", "words.yaml")),
+    ]
+    data = Path(import_module("describer.data").__path__[0])
+    files += data.glob("scenes/*.py") if source == "scenes" else []
+    files += [data / "milannotations.py"] if source == "milannotations" else []
+    return sorted(files)
 
 
 def _named_files(spec: Mapping[str, Any]) -> list[Path]:

@@ -6,6 +6,7 @@ corpus.phrases["red roofs"], corpus.phrases["sky above water"]
 Truth is exact. A scene's fold is that of its name "scenes:seed:index".
 """
 
+import re
 from collections.abc import Collection
 from random import Random
 
@@ -24,7 +25,8 @@ def implied(key: str) -> list[str]:
     """The plain concepts that are true of a compound's pixels: trees of green trees, boats of boats on water."""
     if is_plain(key) or "|" in key:
         return []
-    return [part for part in key.split("@")[0].split("(")[0].split("&") if not part.startswith("color:")]
+    first = re.split(r"[@(]", key, maxsplit=1)[0]
+    return [part for part in first.split("&") if not part.startswith("color:")]
 
 
 def read_scenes(
@@ -56,6 +58,8 @@ def read_scenes(
         found.sort(key=lambda phrase: seen.get(phrase.key, 0.0))
         for phrase in found[:regions_per_scene]:
             seen[phrase.key] = seen.get(phrase.key, 0.0) + (1.0 if is_plain(phrase.key) else PLAIN_WEIGHT)
-            true = [wordings(key)[0].removeprefix("the ") for key in [phrase.key, *implied(phrase.key)] if wordings(key)]
+            true = [
+                wordings(key)[0].removeprefix("the ") for key in [phrase.key, *implied(phrase.key)] if wordings(key)
+            ]
             builder.add_region(place, coverage(phrase.mask), [phrase.text], true)
     return builder.corpus()
