@@ -1,14 +1,13 @@
 """A canvas that paints colour and labels with the same outlines, so that every label is exact.
 
-    canvas = Canvas(size=128, view=View(), light=DAY)
-    pen = Pen(canvas, thing="house", x=0.5, y=0.8, scale=0.08)         # y: where it stands, scale: frame per metre
-    pen.box(-2, 0, 2, 3, Paint((200, 60, 50), material="brick"), part="facade")
+    canvas = Canvas(size=128, view=View(), light=light)
+    canvas.fill(outline, Paint((200, 60, 50), "brick", "bricks"), labels, haze=0)      # or through a `pen.Pen`
     image, regions, table = canvas.finish()
 
 The canvas is three times as large as the picture. Every outline fills the colours and, with one number for the set of
 its labels, a map of regions. At the end colours are averaged over 3 x 3 and of the regions the middle pixel is kept:
 edges of the picture are smooth, a label is what covers the middle of its pixel, and the front-most outline has it.
-`mark` and `glow` touch the colours alone (shadows, shine, waves).
+`mark` touches the colours alone (shadows, shine, waves).
 """
 
 from collections.abc import Sequence
@@ -116,7 +115,7 @@ class Canvas:
             return unseen
         unit = self.side / 128
         period = round(max(width, height) / paint.repeats)
-        period = int(min(max(period, 5 * unit, 3), 22 * unit))
+        period = max(3, int(min(max(period, 5 * unit), 22 * unit)))
         left, top = max(0, int(box[0])), max(0, int(box[1]))
         right, bottom = min(self.side, int(box[2]) + 1), min(self.side, int(box[3]) + 1)
         if right <= left or bottom <= top:

@@ -106,13 +106,17 @@ def _detail_caption(scene: Scene, rng: Random) -> str | None:
 
 
 def captions(scene: Scene) -> list[str]:
-    """Return two to four short descriptions of a whole scene, each true of it."""
+    """Return one to four short descriptions of a whole scene, each true of it."""
     rng = scene_rng(scene)
     noun = SCENE_NOUNS.get(scene.kind, scene.kind)
     article = "an" if noun[0] in "aeiou" else "a"
     lines = [f"{article} {noun} {rng.choice(TIMES[scene.light])}"]
     lines += [line for line in (_things_caption(scene, rng), _detail_caption(scene, rng)) if line]
-    pairs = [key for key in keys_of(scene) if "|" in key]
+    masks = keys_of(scene)
+    pairs = [key for key in masks if "|" in key]
     if pairs:
         lines.append(rng.choice(wordings(rng.choice(pairs))))
+    looks = [key for key in masks if key.startswith("color") and "&object" in key]
+    if looks and len(lines) < 3:
+        lines.append(rng.choice(wordings(max(looks, key=lambda key: int(masks[key].sum())))))
     return list(dict.fromkeys(lines))

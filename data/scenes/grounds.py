@@ -51,6 +51,7 @@ def draw_sky(canvas: Canvas, rng: Random, bottom: Number) -> None:
     labels = pen.labels("", "air")
     light = canvas.light
     canvas.gradient(pen.outline(band(FAR, 0.02)), light.sky_high, light.sky_high, labels)
+    canvas.gradient(pen.outline(band(bottom - 0.02, bottom + 0.12)), light.sky_low, light.sky_low, labels)
     canvas.gradient(pen.outline(band(0, bottom)), light.sky_high, light.sky_low, labels)
     if light.name == "night":
         for _ in range(rng.randint(10, 30)):

@@ -42,7 +42,7 @@ HEAVENS = "sky: cloud .5 3, sun .3 1, moon .7 1, bird .2 2, balloon .07 1, kite 
 CASTS = {
     "beach": f"""{HEAVENS}
         water: boat .5 2
-        sand: umbrella .55 2, palm .4 2, ball .45 1, person .5 2, dog .25 1, rock .2 1, tower .12 1
+        sand: umbrella .6 2, palm .55 2, ball .45 1, person .5 2, dog .25 1, rock .2 1, tower .12 1
         sand: flag .2 1, bird .1 1""",
     "lake": f"""{HEAVENS}
         water: boat .75 2, bird .15 1
@@ -65,7 +65,7 @@ CASTS = {
         grass: tower .2 1, bicycle .1 1, sheep .1 1""",
     "park": f"""{HEAVENS}
         grass: tree .75 3, bench .55 1, person .5 2, dog .35 1, ball .3 1, lamp .35 1, bush .3 2, flower .3 3
-        grass: bicycle .3 1, umbrella .12 1""",
+        grass: bicycle .3 1, umbrella .2 1""",
     "forest": """sky: bird .2 2, sun .12 1
         row: tree 1 3
         grass: tree .95 4, bush .45 2, rock .3 1, tent .3 1, flower .25 2, person .2 1, dog .15 1, bird .15 1""",
@@ -73,14 +73,14 @@ CASTS = {
         grass: tree .6 3, rock .4 2, sheep .4 3, tent .35 1, flag .2 1, house .25 1, person .2 1, fence .15 1
         grass: flower .15 2""",
     "desert": """sky: sun .55 1, moon .7 1, cloud .15 1, bird .15 1, balloon .12 1, airplane .08 1
-        sand: cactus .9 3, rock .6 2, palm .25 2, tent .2 1, car .12 1, person .12 1, tower .1 1""",
+        sand: cactus .9 3, rock .6 2, palm .35 2, tent .2 1, car .12 1, person .12 1, tower .1 1""",
     "snow field": f"""{HEAVENS}
         snow: snowman .7 2, tree .7 3, house .4 1, fence .25 1, person .3 1, dog .2 1, flag .15 1, rock .12 1""",
     "meadow": f"""{HEAVENS}
         grass: flower .7 5, sheep .5 3, fence .4 1, tree .3 1, kite .1 1, person .25 1, house .12 1, dog .15 1
         grass: bush .2 1, ball .1 1""",
     "brick wall": """sidewalk: bench .3 1, bicycle .4 1, person .45 2, lamp .25 1, dog .25 1, bush .25 2, ball .25 1
-        sidewalk: flower .2 3, umbrella .15 1, car .15 1, flag .12 1""",
+        sidewalk: flower .2 3, umbrella .2 1, car .15 1, flag .12 1""",
     "open sky": """sky: cloud .6 3, sun .3 1, moon .7 1, bird .45 3, balloon .6 3, kite .45 2, airplane .45 1
         grass: tree .3 2, sheep .15 2, flag .25 1, house .15 1, fence .15 1, person .2 1""",
 }
