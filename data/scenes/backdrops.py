@@ -227,7 +227,7 @@ def wall_door(pen: Pen, rng: Random, x: Number, foot: Number) -> None:
     pen.oval(x + 0.155, foot - 0.21, 0.01, 0.01, Paint((230, 190, 80), "metal"), "door")
 
 
-def brick_wall(canvas: Canvas, rng: Random) -> Zones:
+def street_wall(canvas: Canvas, rng: Random) -> Zones:
     """Draw a wall close by, with a pavement in front of it and windows, a door or a painted field in it."""
     foot = rng.uniform(0.76, 0.9)
     pen = Pen.of_frame(canvas, "wall")
@@ -262,5 +262,5 @@ def open_sky(canvas: Canvas, rng: Random) -> Zones:
 BACKDROPS: dict[str, Callable[[Canvas, Random], Zones]] = {
     "beach": beach, "lake": lake, "harbour": harbour, "city street": street, "night city": street, "village": village,
     "park": park, "forest": forest, "mountain": mountain, "desert": desert, "snow field": snow_field, "meadow": meadow,
-    "brick wall": brick_wall, "open sky": open_sky,
+    "street wall": street_wall, "open sky": open_sky,
 }  # fmt: skip

@@ -72,7 +72,8 @@ def place_ground(
     top, bottom = zone
     y = top + (bottom - top) * rng.random() ** 1.15
     scale = max((y - camera.horizon) / camera.height, 0.028) * grow
-    scale = min(max(scale, 0.1 / max(wide, tall)), 0.75 / max(wide * 0.8, tall))
+    largest = 0.75 if tall >= 1.9 else 0.5  # of the frame: a ball next to the camera does not hide the scene
+    scale = min(max(scale, 0.1 / max(wide, tall)), largest / max(wide * 0.8, tall))
     spots = [rng.uniform(0.03, 0.97) for _ in range(4)]
     x = max(spots, key=lambda spot: min((abs(spot - other) for other in taken), default=0))
     taken.append(x)

@@ -126,7 +126,7 @@ def draw_bird(pen: Pen, rng: Random) -> str:
     body.oval(0, 0, 0.42, 0.2, feather, "body")
     body.mark_oval(0.02, -0.1, 0.3, 0.08, (255, 255, 255), 0.25)
     body.oval(0.38, 0.16, 0.17, 0.16, feather, "head")
-    body.shape(((0.52, 0.2), (0.74, 0.12), (0.52, 0.08)), beak, "beak")
+    body.shape(((0.5, 0.24), (0.84, 0.12), (0.5, 0.04)), beak, "beak")
     body.mark_oval(0.43, 0.2, 0.035, 0.04, (250, 250, 250) if term == "black" else (15, 15, 15), 0.95)
     if flying:
         body.shape(((0.2, 0.05), (-0.2, 0.08), (-0.05, lift + 0.28), (0.12, lift + 0.25)), feather.darker(0.12), "wing")

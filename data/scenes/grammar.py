@@ -22,7 +22,7 @@ from jaxtyping import Bool
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 TIMES = {"day": ("by day", "in daylight"), "cloudy": ("under a gray sky", "on a cloudy day"),
          "sunset": ("at sunset", "in the evening"), "night": ("at night", "in the dark")}  # fmt: skip
-SCENE_NOUNS = {"mountain": "mountain landscape", "open sky": "open sky", "brick wall": "wall beside a sidewalk",
+SCENE_NOUNS = {"mountain": "mountain landscape", "open sky": "open sky", "street wall": "wall beside a sidewalk",
                "night city": "city street"}  # fmt: skip
 CLEARLY_SEEN = 0.004
 """A thing covers at least this share of the picture to be counted in a caption."""

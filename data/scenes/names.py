@@ -26,7 +26,7 @@ MATERIALS = (
 TEXTURES = ("plain", "striped", "dotted", "checkered", "zigzag", "grid", "wavy")
 SCENES = (
     "beach", "lake", "harbour", "city street", "night city", "village", "park", "forest", "mountain", "desert",
-    "snow field", "meadow", "brick wall", "open sky",
+    "snow field", "meadow", "street wall", "open sky",
 )  # fmt: skip
 
 PIXEL_CATEGORIES = ("object", "part", "material", "texture", "color")

@@ -79,7 +79,7 @@ CASTS = {
     "meadow": f"""{HEAVENS}
         grass: flower .7 5, sheep .5 3, fence .4 1, tree .3 1, kite .1 1, person .25 1, house .12 1, dog .15 1
         grass: bush .2 1, ball .1 1""",
-    "brick wall": """sidewalk: bench .3 1, bicycle .4 1, person .45 2, lamp .25 1, dog .25 1, bush .25 2, ball .25 1
+    "street wall": """sidewalk: bench .3 1, bicycle .4 1, person .45 2, lamp .25 1, dog .25 1, bush .25 2, ball .25 1
         sidewalk: flower .2 3, umbrella .2 1, car .15 1, flag .12 1""",
     "open sky": """sky: cloud .6 3, sun .3 1, moon .7 1, bird .45 3, balloon .6 3, kite .45 2, airplane .45 1
         grass: tree .3 2, sheep .15 2, flag .25 1, house .15 1, fence .15 1, person .2 1""",
@@ -102,6 +102,6 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[Number, Number]]] = {
     "city street": (BRIGHT, (0.48, 0.62)), "night city": (("night",), (0.48, 0.62)), "village": (DAYS, (0.34, 0.5)),
     "park": (DAYS, (0.36, 0.52)), "forest": (BRIGHT, (0.42, 0.6)), "mountain": (DAYS, (0.5, 0.68)),
     "desert": (DAYS, (0.32, 0.52)), "snow field": (DAYS, (0.32, 0.52)), "meadow": (DAYS, (0.3, 0.62)),
-    "brick wall": (DAYS, (-0.4, -0.3)), "open sky": (DAYS, (0.82, 1.1)),
+    "street wall": (DAYS, (-0.4, -0.3)), "open sky": (DAYS, (0.82, 1.1)),
 }  # fmt: skip
 PLACES = {name: Place(*stage, read_cast(CASTS[name])) for name, stage in STAGES.items()}

@@ -80,7 +80,7 @@ SCENE_WORDS: dict[str, tuple[str, ...]] = {
     "forest": ("forests", "forest scenes"),
     "mountain": ("mountain scenes", "mountain landscapes"), "desert": ("deserts", "desert scenes"),
     "snow field": ("snow fields", "snowy landscapes"), "meadow": ("meadows", "meadow scenes"),
-    "brick wall": ("walls along sidewalks", "scenes in front of a wall"), "open sky": ("open skies", "wide open sky"),
+    "street wall": ("walls along sidewalks", "scenes in front of a wall"), "open sky": ("open skies", "wide open sky"),
 }  # fmt: skip
 LIGHT_WORDS: dict[str, tuple[str, ...]] = {
     "day": ("daytime scenes", "scenes in daylight"), "cloudy": ("cloudy scenes", "gray days"),
