@@ -69,8 +69,9 @@ class Atlas:
         meta = wanted
         if (path / "atlas.json").exists():
             begun = Manifest.read(path)
-            begun.refuse_other(wanted, path)
-            meta = begun.extended_by(wanted)
+            if any(entry.probed for entry in begun.layers):  # else nothing is lost by another beginning
+                begun.refuse_other(wanted, path)
+                meta = begun.extended_by(wanted)
         for folder in (path, path / "exemplars", path / "thumbnails"):
             folder.mkdir(exist_ok=True)
             for part in folder.glob(f"{PART}*"):

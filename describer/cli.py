@@ -11,6 +11,7 @@ DESCRIBER_TRACEBACK=1 shows where a fault came from.
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -163,8 +164,9 @@ def layers(model: Model, as_json: Json = False) -> None:
     infos = list_layers(target.model, example_of(target))
     if as_json:
         return terminal.print_json(asdict(info) for info in infos)
-    columns = [("layer", "left"), ("kind", "left"), ("units", "right"), ("height", "right"), ("width", "right")]
-    cells = ([info.name, info.kind, str(info.units), str(info.height), str(info.width)] for info in infos)
+    columns = [("layer", "left"), ("module", "left"), ("kind", "left")]
+    columns += [("units", "right"), ("height", "right"), ("width", "right")]
+    cells = ([info.name, info.module, info.kind, *map(str, (info.units, info.height, info.width))] for info in infos)
     return terminal.print_table(columns, cells)
 
 
@@ -218,6 +220,7 @@ def describe(
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
     from describer.probe import ProbeSettings
+    from describer.processes import Processes
 
     where = _device(device)
     settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **_given(batch_size=batch_size))
@@ -228,10 +231,13 @@ def describe(
     for line in target.notes:
         terminal.note(line)
     patterns = [pattern for given in layers or [] for pattern in given.split(",")]
-    with terminal.progress_bars() as progress:
+    first = Processes.current().index == 0
+    with terminal.progress_bars(first) as progress:
         atlas = describe_units(
             target, probe_set, out, describers, layers=patterns, units=units, settings=settings, progress=progress
         )
+    if not first:
+        return None
     rows = atlas.units()
     if n_skipped := len(atlas.meta.skipped):
         terminal.note(f"{n_skipped} of {atlas.meta.n_images} images could not be read and were left out.")
@@ -344,4 +350,10 @@ def _save_picture(atlas: Any, layer: str, unit: int, out: Path) -> None:
 
 def main() -> None:
     """The console script."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; stderr is for progress and faults
     app()
+
+
+if __name__ == "__main__":  # accelerate launch -m describer.cli describe …
+    main()

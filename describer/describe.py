@@ -5,9 +5,11 @@
     atlas.units("layer4")                                  # rows; the same call again returns at once
 
 Stopped or killed, the same call goes on: what is probed is not probed again, finished layers are left alone.
+Under `accelerate launch` every process probes its share, and the first one writes and describes.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,10 +22,11 @@ from torch.utils.data import Dataset
 
 from describer.atlas import Atlas
 from describer.description import Describer, Description
-from describer.errors import TargetError
+from describer.errors import AtlasError, TargetError
 from describer.layout import LayerInfo, list_layers, match_layers
 from describer.manifest import LayerEntry, Manifest, Source
-from describer.probe import ProbeSettings, probe
+from describer.probe import ProbeResult, ProbeSettings, probe
+from describer.processes import Processes
 from describer.view import Preprocess, SeenImages
 
 Progress = Callable[[str, int, int], None]
@@ -79,36 +82,32 @@ def describe(
     `layers` are dotted names or globs (default: the model's stages), `units` is "0-63" or "3,5,8-11" (default: all).
     Raises TargetError for layers or units there are none of, AtlasError where `out` was begun with something else.
     """
-    settings, report = settings or ProbeSettings(), progress or _silent
-    chosen = _chosen_layers(target, layers)
-    wanted_units = _wanted_units(units, chosen)
-    options = {name: value for name, value in asdict(settings).items() if name not in UNCHANGING}
-    wanted = Manifest(
-        model=Source(target.name, target.fingerprint),
-        images=Source(images.source, images.fingerprint),
-        n_images=len(images),
-        options={**options, "units": None if wanted_units is None else _ranges(wanted_units)},
-        layers=tuple(LayerEntry(info.name, place, info.units, info.height, info.width) for info, place in chosen),
-        methods={describer.method: dict(describer.key) for describer in describers},
-    )
-    with Atlas.create(out, wanted) as atlas:
+    settings, report, processes = settings or ProbeSettings(), progress or _silent, Processes.current()
+    chosen, wanted_units = _chosen_layers(target, layers), parse_units(units)
+    _refuse_missing_units(chosen, wanted_units)
+    wanted = _manifest(target, images, describers, chosen, wanted_units, settings)
+    atlas, fault = None, None
+    if processes.index == 0:
+        try:
+            atlas = Atlas.create(out, wanted)
+        except AtlasError as error:
+            fault = error
+    unprobed = [entry.name for entry in wanted.layers if atlas and not atlas.entry(entry.name).probed]
+    fault, unprobed = processes.share((fault, unprobed))
+    if fault is not None:
+        raise fault
+    with atlas or nullcontext():
         seen = SeenImages(images, target.preprocess)
-        names = [info.name for info, _ in chosen]
-        unprobed = [name for name in names if not atlas.entry(name).probed]
         if unprobed:
-            inputs = images.inputs(target.preprocess)
-            found = probe(
-                target.model, inputs, unprobed, settings, wanted_units, partial(report, "probing", total=len(images))
-            )
-            atlas.note_skipped(found.skipped)
-            for number, name in enumerate(unprobed):
-                report("writing exemplars", number, len(unprobed))
-                atlas.write_exemplars(found.exemplars[name], seen)
-            report("writing exemplars", len(unprobed), len(unprobed))
-        for describer in describers:
-            for name in names:
-                if describer.method not in atlas.entry(name).methods:
-                    _describe_layer(atlas, name, describer, seen, report)
+            told = partial(report, "probing")
+            found = probe(target.model, images.inputs(target.preprocess), unprobed, settings, wanted_units, told)
+            if atlas:
+                _write_exemplars(atlas, found, seen, report)
+        for describer in describers if atlas else ():
+            for entry in wanted.layers:
+                if describer.method not in atlas.entry(entry.name).methods:
+                    _describe_layer(atlas, entry.name, describer, seen, report)
+    processes.share(None)  # the others wait until all is written
     return Atlas.open(out)
 
 
@@ -157,12 +156,32 @@ def _chosen_layers(target: Target, patterns: Sequence[str] | None) -> list[tuple
     return [(info, position) for position, info in enumerate(infos) if info.name in names]
 
 
-def _wanted_units(text: str | None, chosen: Sequence[tuple[LayerInfo, int]]) -> list[int] | None:
-    wanted = parse_units(text)
-    most = max((info.units for info, _ in chosen), default=0)
-    if wanted is not None and wanted[0] >= most:
-        raise TargetError(f"units must be below {most}, the units of the layers. Got {text}. Count from 0.")
-    return wanted
+def _refuse_missing_units(chosen: Sequence[tuple[LayerInfo, int]], units: list[int] | None) -> None:
+    for info, _ in chosen:
+        if units is not None and units[0] >= info.units:
+            message = f"units of {info.name} must lie in 0-{info.units - 1}. Got {_ranges(units)}"
+            raise TargetError(f"{message}. Choose others, or leave the layer out.")
+
+
+def _manifest(
+    target: Target,
+    images: ProbeSet,
+    describers: Sequence[Describer],
+    chosen: Sequence[tuple[LayerInfo, int]],
+    units: list[int] | None,
+    settings: ProbeSettings,
+) -> Manifest:
+    on_cuda = any(parameter.device.type == "cuda" for parameter in target.model.parameters())
+    options = {name: value for name, value in asdict(settings).items() if name not in UNCHANGING}
+    options["bf16"] = settings.bf16 and on_cuda  # elsewhere it changes nothing
+    return Manifest(
+        model=Source(target.name, target.fingerprint),
+        images=Source(images.source, images.fingerprint),
+        n_images=len(images),
+        options={**options, "units": None if units is None else _ranges(units)},
+        layers=tuple(LayerEntry(info.name, place, info.units, info.height, info.width) for info, place in chosen),
+        methods={describer.method: dict(describer.key) for describer in describers},
+    )
 
 
 def _ranges(units: Sequence[int]) -> str:
@@ -174,6 +193,14 @@ def _ranges(units: Sequence[int]) -> str:
         else:
             runs.append([unit, unit])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report: Progress) -> None:
+    atlas.note_skipped(found.skipped)
+    for number, exemplars in enumerate(found.exemplars.values()):
+        report("writing exemplars", number, len(found.exemplars))
+        atlas.write_exemplars(exemplars, seen)
+    report("writing exemplars", len(found.exemplars), len(found.exemplars))
 
 
 def _describe_layer(atlas: Atlas, layer: str, describer: Describer, seen: SeenImages, report: Progress) -> None:

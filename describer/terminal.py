@@ -102,13 +102,13 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars(shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """A function (stage, done, total) that draws one bar a stage, with the time left, on stderr."""
     left = TimeLeftColumn(elapsed_when_finished=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), left)
     console = Console(file=sys.stderr)
     bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as progress:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in bars:

@@ -220,6 +220,13 @@ def test_what_differs_is_named(whole: Path, change: dict[str, Any], told: str) -
     )
 
 
+def test_what_came_to_nothing_does_not_bind(tmp_path: Path) -> None:
+    Atlas.create(tmp_path / "a", make_manifest()).close()
+    other = make_manifest({"k": 7})
+    with Atlas.create(tmp_path / "a", other) as atlas:
+        assert atlas.meta == other
+
+
 @pytest.mark.parametrize(("format", "advice"), [(FORMAT + 1, "Install a newer describer."), (0, "Describe the model")])
 def test_another_format_is_one_line(whole: Path, tmp_path: Path, format: int, advice: str) -> None:
     text = json.loads((whole / "atlas.json").read_text()) | {"format": format, "novel": 1}
