@@ -64,10 +64,10 @@ class PerceptualLevel(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channels cells_h cells_w"]:
         """Per 4-pixel cell: share of each colour name, L, a, b, spread of L, and edge energy by orientation."""
         images = images.float()
-        small = F.avg_pool2d(images, 2)
-        colour = lab(small)
-        distance = (colour[:, None] - self.foci[:, :, None, None]).square().sum(2)  # (batch, foci, h, w)
-        names = torch.einsum("bfhw,fn->bnhw", torch.softmax(-distance / 150, 1), self.owner)
+        colour = lab(F.avg_pool2d(images, 2))
+        # softmax of minus squared distances / 150, without the term that all foci share
+        near = F.conv2d(colour, self.foci[..., None, None] / 75, -self.foci.square().sum(1) / 150)
+        names = F.conv2d(torch.softmax(near, 1), self.owner.T[..., None, None])
         scaled = colour / 100
         spread = (F.avg_pool2d(scaled[:, :1] ** 2, 2) - F.avg_pool2d(scaled[:, :1], 2) ** 2).clamp_min(0).sqrt()
         grey = lab(images)[:, :1] / 100
@@ -78,12 +78,14 @@ class PerceptualLevel(nn.Module):
         padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
         dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
         dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-        energy = (dx.square() + dy.square() + 1e-8).sqrt()
-        angle = torch.atan2(dy, dx) * 2  # orientation, not direction
-        centres = torch.arange(self.n_orientations, device=grey.device) * (2 * torch.pi / self.n_orientations)
-        share = torch.relu(torch.cos(angle - centres[:, None, None])) ** 4
+        squared = dx.square() + dy.square() + 1e-8
+        # twice the angle: orientation, not direction
+        double = torch.cat([dx.square() - dy.square(), 2 * dx * dy], 1) / squared
+        centre = torch.arange(self.n_orientations, device=grey.device) * (2 * torch.pi / self.n_orientations)
+        tuning = torch.stack([centre.cos(), centre.sin()], 1)[..., None, None]
+        share = F.conv2d(double, tuning).relu_().square_().square_()
         laplacian = (F.avg_pool2d(padded, 3, 1) - grey).abs()
-        return F.avg_pool2d(torch.cat([share * energy, laplacian], 1), cell)
+        return F.avg_pool2d(torch.cat([share * squared.sqrt(), laplacian], 1), cell)
 
 
 class PyramidBackbone(nn.Module):
@@ -106,6 +108,10 @@ class PyramidBackbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> list[Tensor]:
         """Maps of the images (in 0..1), one (batch, channels, h, w) a level."""
+        return [self.perceptual(images), *self.learnt(images)]
+
+    def learnt(self, images: Float[Tensor, "batch 3 h w"]) -> list[Tensor]:
+        """The maps that are learnt: all levels but the first."""
         trunk = self.trunk
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         x = trunk.layer1(trunk.maxpool(trunk.act1(trunk.bn1(trunk.conv1(x)))))
@@ -113,4 +119,4 @@ class PyramidBackbone(nn.Module):
         top = self.lateral[2](stages[2])
         for stage, lateral in ((stages[1], self.lateral[1]), (stages[0], self.lateral[0])):
             top = lateral(stage) + F.interpolate(top, stage.shape[-2:], mode="bilinear")
-        return [self.perceptual(images), *stages, self.smooth(top)]
+        return [*stages, self.smooth(top)]

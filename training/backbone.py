@@ -83,7 +83,7 @@ class Student(nn.Module):
 
     def __init__(self, views: Views, n_phrases: int) -> None:
         super().__init__()
-        self.backbone = PyramidBackbone().to(memory_format=torch.channels_last)
+        self.backbone = PyramidBackbone()
         meaning = self.backbone.levels[-1]
         both = meaning + self.backbone.levels[-2]
         self.maps = nn.ModuleDict({layer: nn.Conv2d(meaning, t.shape[1], 1) for layer, t in views.targets.items()})
@@ -92,7 +92,7 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor, targets: dict[str, Tensor], logits: Tensor, masks: Tensor, said: Tensor) -> dict[str, Tensor]:
         """Loss of a step: the first ``len(logits)`` images are views, the others carry a region and its phrases."""
-        *_, top, semantic = self.backbone(images)
+        *_, top, semantic = self.backbone.learnt(images)
         n_views = len(logits)
         losses = [
             F.mse_loss(F.avg_pool2d(head(semantic[:n_views]), semantic.shape[-1] // targets[layer].shape[-1]).float(), targets[layer])
