@@ -1,0 +1,150 @@
+"""Set-level lessons: what they hold, and that a captioner trained on them learns to name what sets share."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from describer.captioner import Captioner
+from describer.errors import RecipeError
+from describer.training import captioner as training
+from describer.training import train
+from describer.training.captioner import CaptionerRecipe, Judge, SetLessons, new_captioner, standardise
+from describer.training.corpus import CorpusBuilder
+from describer.training.regiontable import N_LOOKS, blobs, region_table
+
+COLOURS = {"red things": (200, 20, 20), "green things": (20, 150, 30), "blue things": (20, 40, 200)}
+OWN = {"channels": [8, 11, 13, 17], "semantic": 19}
+
+
+def coloured_corpus(n=7, seed=0, source="colours"):
+    """n pictures a colour, each with one region, its phrase, and the phrase of all."""
+    rng, builder = np.random.default_rng(seed), CorpusBuilder(source)
+    for phrase, colour in COLOURS.items():
+        for _ in range(n):
+            noise = rng.integers(-15, 16, (31, 37, 3))
+            picture = Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8))
+            builder.add_region(builder.add_image(picture), None, [f"some {phrase}"], [phrase, "things"])
+    return builder.corpus()
+
+
+def recipe(tmp_path, **changes):
+    fields = {
+        "out": str(tmp_path / "out"), "sources": [], "encoder": {"width": 32, "n_layers": 1, "own": OWN}, "n_tokens": 60,
+        "n_layers": 1, "n_sets": 13, "n_exemplars": 5, "n_texts": 3, "steps": 60, "every": 30, "learning_rate": 3e-3, "dropout": 0.0,
+    }  # fmt: skip
+    return CaptionerRecipe(**(fields | changes))
+
+
+@pytest.fixture
+def world(tmp_path):
+    wanted = recipe(tmp_path)
+    corpus = coloured_corpus()
+    captioner = new_captioner(wanted, corpus, ["white text"])
+    table = region_table(captioner.encoder, corpus, tmp_path / "table.npy")
+    standardise(captioner.encoder, table)
+    return wanted, corpus, captioner, table
+
+
+def test_the_same_index_gives_the_same_batch(world):
+    wanted, corpus, captioner, table = world
+    lessons = SetLessons(captioner, corpus, table, ["white text"], wanted)
+    one, again, other = lessons([3]), lessons([3]), lessons([4])
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["features"], other["features"])
+    assert one["features"].shape == (13, 5, captioner.encoder.n_features)
+    assert len(one["tokens"]) == 13 + 3, "texts without pictures follow the sets"
+
+
+def test_members_of_a_set_share_its_phrase(world):
+    wanted, corpus, captioner, table = world
+    lessons = SetLessons(captioner, corpus, table, [], wanted)
+    rng = np.random.default_rng(0)
+    strange = total = 0
+    for _ in range(200):
+        regions, text, phrase = lessons.draw(rng)
+        if phrase < 0:
+            assert " and " in text
+            continue
+        assert captioner.inventory.phrases[phrase] == text
+        inside = np.isin(regions, corpus.phrases[text])
+        assert inside.any()
+        strange, total = strange + int((~inside).sum()), total + len(regions)
+    assert 0 < strange / total < wanted.strangers
+
+
+def test_the_target_of_the_contrast_is_the_phrase_of_the_set(world):
+    wanted, corpus, captioner, table = world
+    batch = SetLessons(captioner, corpus, table, [], wanted)([0])
+    said = captioner.vocabulary.decode(batch["tokens"][:13])
+    among = captioner.vocabulary.decode(batch["negatives"])
+    for text, target in zip(said, batch["target"].tolist(), strict=True):
+        assert (among[target] == text) if target >= 0 else (" and " in text)
+
+
+def test_blobs_lie_mostly_inside_their_masks():
+    masks = torch.zeros(11, 32, 32)
+    masks[:, 5:20, 9:30] = 1
+    found = blobs(masks, torch.Generator().manual_seed(0))
+    assert (found.sum((1, 2)) > 0).all()
+    assert float((found * masks).sum() / found.sum()) > 0.8
+    assert (found.sum((1, 2)) < masks.sum((1, 2))).all()
+
+
+def test_every_region_has_its_looks(world):
+    _, corpus, captioner, table = world
+    assert table.features.shape == (len(corpus) * N_LOOKS, captioner.encoder.n_features)
+    region = 4
+    maps = captioner.encoder.maps(torch.from_numpy(corpus.images[corpus.region_image[region]][None]).float() / 255)
+    exact = captioner.encoder.region_features(maps, torch.from_numpy(corpus.region_mask[region][None]).float() / 255, torch.tensor([0]))
+    assert np.allclose(table.features[region * N_LOOKS], exact[0].numpy(), atol=2e-2)
+
+
+def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
+    seen, unseen = coloured_corpus(), coloured_corpus(seed=1)
+    monkeypatch.setattr(training, "load_corpus", lambda _sources, folds, _cache: unseen if 8 in folds else seen)
+    path = tmp_path / "recipe.yaml"
+    fields = {"kind": "captioner", "sources": [{"source": "captions"}], "out": str(tmp_path / "out"), "strangers": 0.0, "pairs": 0.0}
+    fields |= {name: getattr(recipe(tmp_path), name) for name in ("encoder", "n_tokens", "n_layers", "n_sets", "n_exemplars", "every", "dropout")}
+    path.write_text(json.dumps(fields | {"steps": 120, "learning_rate": 5e-3, "min_count": 3}))
+    folder = train(path)
+    captioner = Captioner.from_pretrained(folder)
+    table = region_table(captioner.encoder, unseen, tmp_path / "again.npy")
+    for phrase in COLOURS:
+        features = torch.from_numpy(table.features[unseen.phrases[phrase][:5] * N_LOOKS].astype(np.float32))[None]
+        present = torch.ones(1, 5, dtype=torch.bool)
+        with torch.inference_mode():
+            scores = captioner.log_prob(list(COLOURS), captioner.encode(features, present), present)[0]
+        assert list(COLOURS)[int(scores.argmax())] == phrase
+    assert json.loads((folder / "recipe.json").read_text())["steps"] == 120
+
+
+def test_the_judge_counts_shared_phrases_only(world):
+    wanted, corpus, captioner, table = world
+    judge = Judge(captioner.inventory, corpus, table, wanted)
+    for shared in judge.shared:
+        assert shared == ["things"] or (len(shared) == 2 and "things" in shared)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: painter", "kind must be one of backbone, captioner, classifier. Got 'painter'"),
+        ("[]", "kind must be one of"),
+        ("kind: [", "a recipe must be valid YAML"),
+        ("kind: captioner\nsources: []\nout: x\nspeed: 3", r"must have fields out of .* Got \['speed'\]"),
+        ("kind: captioner\nout: x", "must name all its fields"),
+    ],
+)
+def test_a_wrong_recipe_is_told_in_one_sentence(tmp_path, text, said):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=said):
+        train(path)
+
+
+def test_a_recipe_that_is_nowhere(tmp_path):
+    with pytest.raises(RecipeError, match="a recipe must be a YAML file"):
+        train(tmp_path / "none.yaml")
