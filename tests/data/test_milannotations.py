@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from describer.data.milannotations import (
     AnnotatedExemplars,
     list_annotated_layers,
@@ -12,8 +14,6 @@ from describer.data.milannotations import (
     write_annotated_exemplars,
     write_exemplars,
 )
-from PIL import Image
-
 from describer.errors import ImagesError
 from describer.exemplars import Exemplars
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from describer.training.corpus import split_of
-from describer.training.sources.colours import COLOURS, FOCI, colour_map, dominant_colour, oklab
-from describer.training.sources.computed import computed_regions, read_computed, turns_across
 from PIL import Image
 
 from describer.errors import ImagesError
+from describer.training.corpus import split_of
+from describer.training.sources.colours import COLOURS, FOCI, colour_map, dominant_colour, oklab
+from describer.training.sources.computed import computed_regions, read_computed, turns_across
 from tests.training.parquets import names_in, picture, struct, write
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from describer.training.corpus import Corpus, CorpusBuilder, check_folds, concat, coverage, image_array, split_of
 from PIL import Image
 
 from describer.errors import RecipeError
+from describer.training.corpus import Corpus, CorpusBuilder, check_folds, concat, coverage, image_array, split_of
 
 
 def colour(red: int, size: tuple[int, int] = (7, 5)) -> Image.Image:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from describer.data.milannotations import AnnotatedExemplars, write_annotated_exemplars
+from describer.errors import ImagesError, RecipeError
 from describer.training.corpus import coverage, split_of
 from describer.training.sources.annotations import read_annotations
 from describer.training.sources.scenes import implied, is_plain, read_scenes
 from describer.training.sources.tangrams import draw, read_polygons, read_tangrams, shared_parts
 from describer.training.sources.texts import read_texts, read_unit_texts
-from PIL import Image
-
-from describer.errors import ImagesError, RecipeError
 
 SVG = """<?xml version="1.0" encoding="utf-8"?>
 <svg viewBox="0 0 20 20" xmlns="http://www.w3.org/2000/svg">

@@ -1,6 +1,7 @@
 """Noun phrases: what is kept, in which form, and what is dropped."""
 
 import pytest
+
 from describer.training import phrases
 from describer.training.phrases import (
     adjectives,

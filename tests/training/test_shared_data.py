@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from describer.training.sources.captions import read_captions
 from describer.training.sources.names import read_hierarchy, read_names
 from describer.training.sources.parquet import fold_of, read_rows

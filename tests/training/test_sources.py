@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from describer.errors import ImagesError, RecipeError
 from describer.training.corpus import coverage
 from describer.training.phrases import word_lists
 from describer.training.sources import SOURCES, cache_key, load_corpus, load_source
@@ -19,8 +21,6 @@ from describer.training.sources.regions import (
     read_segments,
 )
 from describer.training.sources.textures import named, read_textures
-
-from describer.errors import ImagesError, RecipeError
 from tests.training.parquets import labels, names_in, picture, struct, write, write_labels
 
 CAPTIONS = [

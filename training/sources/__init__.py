@@ -15,12 +15,11 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from describer.errors import RecipeError
 from describer.training.corpus import FORMAT_VERSION, Corpus, check_folds, concat
 from describer.training.sources.texts import UnitTexts as UnitTexts
 from describer.training.sources.texts import read_texts as read_texts
 from describer.training.sources.texts import read_unit_texts as read_unit_texts
-
-from describer.errors import RecipeError
 
 SOURCES = {
     "captions": "captions:read_captions",

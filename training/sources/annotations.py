@@ -11,13 +11,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-from describer.data.milannotations import AnnotatedExemplars, list_annotated_layers, read_annotated_exemplars
-from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage, split_of
-from describer.training.sources.captions import shared_phrases
 from PIL import Image
 
+from describer.data.milannotations import AnnotatedExemplars, list_annotated_layers, read_annotated_exemplars
 from describer.description import ImageSource
 from describer.errors import ImagesError
+from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage, split_of
+from describer.training.sources.captions import shared_phrases
 
 
 def read_annotations(

@@ -12,14 +12,14 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from describer.training.corpus import IMAGE_SIZE, Corpus, CorpusBuilder, check_folds, coverage, image_array, split_of
-from describer.training.sources.colours import COLOURS, colour_map
-from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
 from describer.errors import ImagesError
+from describer.training.corpus import IMAGE_SIZE, Corpus, CorpusBuilder, check_folds, coverage, image_array, split_of
+from describer.training.sources.colours import COLOURS, colour_map
+from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
 
 Mask = Bool[np.ndarray, "128 128"]
 Plane = Float[np.ndarray, "128 128"]

@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+
+from describer.errors import RecipeError
 from describer.training.corpus import Corpus, CorpusBuilder, check_folds
 from describer.training.phrases import canonical, with_general
 from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
-
-from describer.errors import RecipeError
 
 HIERARCHY = Path(__file__).with_name("hierarchy.yaml")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from describer.training.corpus import split_of
 from PIL import Image
 
 from describer.errors import ImagesError
+from describer.training.corpus import split_of
 
 Paths = str | Path | Sequence[str | Path]
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import yaml
+from PIL import Image
+
+from describer.errors import ImagesError
 from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage
 from describer.training.phrases import noun_phrases, set_form, word_lists
 from describer.training.sources.captions import shared_phrases
 from describer.training.sources.colours import colour_map, dominant_colour
 from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
-from PIL import Image
-
-from describer.errors import ImagesError
 
 Words = Mapping[str, Sequence[str]]
 "label → the phrases that people write for a set of its regions, the closest first"

@@ -17,12 +17,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from describer.training.corpus import IMAGE_SIZE, Corpus, CorpusBuilder, check_folds, coverage, split_of
-from describer.training.phrases import noun_phrases
-from describer.training.sources.captions import shared_phrases
 from PIL import Image, ImageDraw
 
 from describer.errors import ImagesError
+from describer.training.corpus import IMAGE_SIZE, Corpus, CorpusBuilder, check_folds, coverage, split_of
+from describer.training.phrases import noun_phrases
+from describer.training.sources.captions import shared_phrases
 
 OVERSAMPLE = 4
 MARGIN = 0.08

@@ -11,9 +11,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from describer.training.corpus import check_folds, split_of
-
 from describer.errors import RecipeError
+from describer.training.corpus import check_folds, split_of
 
 
 class UnitTexts(NamedTuple):
