@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from math import cos, sin
 
 import numpy as np
+from jaxtyping import Int16, Int32, UInt8
+from PIL import Image, ImageDraw
+
 from describer.data.scenes.geometry import Number
 from describer.data.scenes.lighting import Light
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.palette import Color, mix
 from describer.data.scenes.patterns import LABELLED, pattern_mask
-from jaxtyping import Int16, Int32, UInt8
-from PIL import Image, ImageDraw
 
 OVERSAMPLING = 3
 SMALLEST_PATTERN = 9

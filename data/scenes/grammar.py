@@ -13,11 +13,12 @@ from random import Random
 from zlib import crc32
 
 import numpy as np
+from jaxtyping import Bool
+
 from describer.data.scenes.keys import attributes, keys_of
 from describer.data.scenes.names import IDS, THINGS
 from describer.data.scenes.scene import Scene
 from describer.data.scenes.words import SUPPORT_WORDS, adjective, plural, singular, wordings
-from jaxtyping import Bool
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 TIMES = {"day": ("by day", "in daylight"), "cloudy": ("under a gray sky", "on a cloudy day"),

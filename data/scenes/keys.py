@@ -9,10 +9,11 @@ The forms of keys are listed in `words`. `&` is the intersection and `|` the uni
 """
 
 import numpy as np
+from jaxtyping import Bool
+
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.scene import Scene, Thing
 from describer.data.scenes.words import MADE_OF, SUPPORT_WORDS, VARIANT_WORDS
-from jaxtyping import Bool
 
 SMALLEST = 0.002
 """A concept covers at least this share of the picture to be spoken of."""

@@ -8,10 +8,11 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
+from jaxtyping import Float32, Int16, UInt8
+
 from describer.data.scenes.geometry import Number
 from describer.data.scenes.names import IDS, NAMES
 from describer.data.scenes.palette import Color, mix
-from jaxtyping import Float32, Int16, UInt8
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
-from describer.data.scenes.geometry import Number
 from jaxtyping import Float, Int16, UInt8
+from scipy.spatial import cKDTree
+
+from describer.data.scenes.geometry import Number
 
 Color = tuple[int, int, int]
 
@@ -94,14 +96,8 @@ def color_table() -> Int16[np.ndarray, " cells"]:
     terms = np.array([COLOR_TERMS.index(term) for _, term in pairs], dtype=np.int16)
     axis = np.arange(64) * 4.0 + 2
     cube = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)  # (cells, 3)
-    lab = to_lab(cube)
-    best = np.full(len(cube), np.inf)
-    table = np.zeros(len(cube), dtype=np.int16)
-    for prototype, term in zip(prototypes, terms, strict=True):
-        distance = ((lab - prototype) ** 2).sum(axis=1)
-        closer = distance < best
-        best[closer], table[closer] = distance[closer], term
-    return table
+    _, nearest = cKDTree(prototypes).query(to_lab(cube))
+    return terms[nearest]
 
 
 def name_colors(image: UInt8[np.ndarray, "*shape 3"]) -> Int16[np.ndarray, "*shape"]:

@@ -19,7 +19,7 @@ from describer.data.scenes.palette import Color
 class Pen:
     """Draws one thing in its own metres: x to the right, y up, (0, 0) where it stands."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         canvas: Canvas,
         name: str,
@@ -76,11 +76,11 @@ class Pen:
         """Fill a polygon."""
         self.canvas.fill(self.outline(points), paint, self.labels(part, paint.material), self.haze)
 
-    def box(self, left: Number, bottom: Number, right: Number, top: Number, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
+    def box(self, left: Number, bottom: Number, right: Number, top: Number, paint: Paint, part: str = "") -> None:
         """Fill an upright rectangle."""
         self.shape(((left, bottom), (right, bottom), (right, top), (left, top)), paint, part)
 
-    def oval(self, x: Number, y: Number, rx: Number, ry: Number, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
+    def oval(self, x: Number, y: Number, rx: Number, ry: Number, paint: Paint, part: str = "") -> None:
         """Fill an ellipse around (x, y)."""
         self.shape(oval(x, y, rx, ry), paint, part)
 
@@ -88,7 +88,7 @@ class Pen:
         """Fill a straight bar of that width."""
         self.shape(bar(start, end, width), paint, part)
 
-    def ring(self, x: Number, y: Number, radius: Number, width: Number, paint: Paint, part: str = "") -> None:  # noqa: PLR0917
+    def ring(self, x: Number, y: Number, radius: Number, width: Number, paint: Paint, part: str = "") -> None:
         """Fill the band between two circles; what is inside it stays."""
         outer, inner = oval(x, y, radius, radius), oval(x, y, radius - width, radius - width)
         self.shape([*outer, outer[0], inner[0], *reversed(inner)], paint, part)
@@ -107,7 +107,7 @@ class Pen:
         """Blend a colour in that shines by itself; labels stay."""
         self.canvas.mark(self.outline(points), color, opacity)
 
-    def mark_oval(self, x: Number, y: Number, rx: Number, ry: Number, color: Color, opacity: Number) -> None:  # noqa: PLR0917
+    def mark_oval(self, x: Number, y: Number, rx: Number, ry: Number, color: Color, opacity: Number) -> None:
         """Blend a colour into an ellipse under the scene's light; labels stay."""
         self.mark(oval(x, y, rx, ry), color, opacity)
 

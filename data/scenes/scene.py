@@ -15,6 +15,8 @@ from functools import cached_property
 from random import Random
 
 import numpy as np
+from jaxtyping import Int16, UInt8
+
 from describer.data.scenes.backdrops import BACKDROPS
 from describer.data.scenes.canvas import Canvas
 from describer.data.scenes.casting import cast_scene, pick_view, support_of
@@ -24,8 +26,6 @@ from describer.data.scenes.names import IDS, NAMES, SCENES
 from describer.data.scenes.palette import name_colors
 from describer.data.scenes.pen import Pen
 from describer.data.scenes.places import PLACES
-from jaxtyping import Int16, UInt8
-
 from describer.errors import ImagesError
 
 

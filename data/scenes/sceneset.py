@@ -8,10 +8,10 @@ scenes.scene(3)                   # the same picture with labels and words
 from functools import lru_cache
 from hashlib import sha256
 
-from describer.data.scenes.names import NAMES
-from describer.data.scenes.scene import Scene, check_scene, draw_scene
 from PIL import Image
 
+from describer.data.scenes.names import NAMES
+from describer.data.scenes.scene import Scene, check_scene, draw_scene
 from describer.errors import ImagesError
 
 VERSION = 1

@@ -6,6 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
+
 from describer.data.scenes import NAMES, Scene, Thing, captions, draw_scene, keys_of, mask_of, phrases, wordings
 from describer.data.scenes.keys import COLOR_SHARE, FOCUS, SMALLEST, TEXTURE_SHARE
 from describer.data.scenes.names import STUFF

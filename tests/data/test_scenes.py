@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
+
 from describer.data.scenes import (
     IDS,
     NAMES,
@@ -28,7 +29,6 @@ from describer.data.scenes.patterns import CELLS, LABELLED, pattern_mask
 from describer.data.scenes.pen import Pen
 from describer.data.scenes.places import PLACES
 from describer.data.scenes.scene import Thing, develop
-
 from describer.errors import ImagesError
 
 DAY = replace(LIGHTS["day"][0], tint=(1.0, 1.0, 1.0))
