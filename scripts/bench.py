@@ -119,9 +119,8 @@ def captions(
         if len(living):
             spent += seconds(partial(way.describe, exemplars.subset(living), seen))
             n_done += len(living)
-    say(
-        f"captions: {n_done} units in {spent:.1f} s, {n_done / spent:.1f} a second, 1,024 in {1024 * spent / n_done:.0f} s"
-    )
+    rate = n_done / spent
+    say(f"captions: {n_done} units in {spent:.1f} s, {rate:.1f} a second, 1,024 in {1024 / rate:.0f} s")
     network, batch = resnet101(weights=None).eval(), torch.rand(BATCH, 3, 224, 224)
     with torch.inference_mode():
         network(batch)
