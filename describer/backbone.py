@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 
 # The eleven basic colour terms of Berlin & Kay at their foci, sRGB 0..1; several foci where a term is wide.
 COLOUR_FOCI = (
@@ -58,6 +59,7 @@ class PerceptualLevel(nn.Module):
         foci = torch.tensor([focus for _, group in COLOUR_FOCI for focus in group])
         self.register_buffer("foci", lab(foci[:, :, None, None])[:, :, 0, 0])
         owner = torch.tensor([term for term, (_, group) in enumerate(COLOUR_FOCI) for _ in group])
+        self.register_buffer("luma", torch.tensor(LUMA))
         self.register_buffer("owner", F.one_hot(owner, len(COLOUR_FOCI)).float())
 
     @torch.autocast("cpu", enabled=False)
@@ -70,7 +72,7 @@ class PerceptualLevel(nn.Module):
         names = F.conv2d(torch.softmax(near, 1), self.owner.T[..., None, None])
         scaled = colour / 100
         spread = (F.avg_pool2d(scaled[:, :1] ** 2, 2) - F.avg_pool2d(scaled[:, :1], 2) ** 2).clamp_min(0).sqrt()
-        grey = lab(images)[:, :1] / 100
+        grey = torch.einsum("bchw,c->bhw", images, self.luma)[:, None]
         edges = [self._edges(grey, 4), self._edges(F.avg_pool2d(grey, 2), 2)]
         return torch.cat([F.avg_pool2d(torch.cat([names, scaled], 1), 2), spread, *edges], 1)
 
