@@ -14,16 +14,13 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from describer import __version__
 from describer.errors import DescriberError
-
-if TYPE_CHECKING:
-    from describer.description import Describer
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26: this is the right one in all
 
@@ -130,7 +127,7 @@ def demo(
 
     target = load_target("carried:scenes")
     with terminal.progress_bars() as progress:
-        images, describers = load_images(f"scenes:{n_images}:7"), _describers("caption", None, "cpu")
+        images, describers = load_images(f"scenes:{n_images}:7"), [_captioner(None, _decoding("caption"), "cpu")]
         atlas = describe_units(target, images, out / "atlas", describers, progress=progress)
         progress("drawing the contact sheet", 0, 1)
         rows, sheet = atlas.units(), out / "units.png"
@@ -224,10 +221,10 @@ def describe(
 
     where = _device(device)
     settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **_given(batch_size=batch_size))
-    ways = _given(strategy=decoding, weight=weight, beam=beam, max_length=max_length)
-    describers = _describers(method, describer, where, **ways)
+    ways = _decoding(method, strategy=decoding, weight=weight, beam=beam, max_length=max_length)
     target = load_target(model, device=where)
     probe_set = load_images(",".join(images), target)
+    describers = [_captioner(describer, ways, where)]
     for line in target.notes:
         terminal.note(line)
     patterns = [pattern for given in layers or [] for pattern in given.split(",")]
@@ -328,15 +325,23 @@ def _device(name: str) -> str:
     return name
 
 
-def _describers(methods: str, captioner: str | None, device: str, **ways: Any) -> list["Describer"]:
-    from describer.caption import CaptionDescriber
-    from describer.captioner import Captioner
+def _decoding(method: str, **options: Any) -> Any:  # DecodingSettings, whose module is heavy
     from describer.decoding import DecodingSettings
 
-    if methods != "caption":
-        raise DescriberError(f"method must be caption. Got {methods!r}. Leave it out.")
-    loaded: Any = Captioner.carried() if captioner is None else Captioner.from_pretrained(captioner)
-    return [CaptionDescriber(loaded.to(device), DecodingSettings(**ways))]
+    if method != "caption":
+        raise DescriberError(f"method must be caption. Got {method!r}. Leave it out.")
+    return DecodingSettings(**_given(**options))
+
+
+def _captioner(folder: str | None, ways: Any, device: str) -> Any:
+    from transformers.utils import logging
+
+    from describer.caption import CaptionDescriber
+    from describer.captioner import Captioner
+
+    logging.disable_progress_bar()
+    loaded: Any = Captioner.carried() if folder is None else Captioner.from_pretrained(folder)
+    return CaptionDescriber(loaded.to(device), ways)
 
 
 def _save_picture(atlas: Any, layer: str, unit: int, out: Path) -> None:

@@ -145,9 +145,9 @@ def _outermost(names: Sequence[str]) -> list[str]:
 
 
 def example_of(target: Target) -> Tensor:
-    """A batch of one input, all zeros, on the model's device."""
+    """A batch of one input, standard normal, on the model's device; the same one every time."""
     device = next((parameter.device for parameter in target.model.parameters()), torch.device("cpu"))
-    return torch.zeros(1, *target.input_shape, device=device)
+    return torch.randn(1, *target.input_shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _chosen_layers(target: Target, patterns: Sequence[str] | None) -> list[tuple[LayerInfo, int]]:

@@ -1,7 +1,9 @@
 """From a model and images to an atlas, by the call and by the verb: resumed, killed, refused."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -162,8 +164,12 @@ def test_layers_can_be_added_later(world: Path, whole: Path, tmp_path: Path) -> 
 
 def test_finished_layers_are_not_run_again(world: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(whole)
-    monkeypatch.setattr("describer.describe.probe", None)
-    monkeypatch.setattr("describer.caption.CaptionDescriber.describe", None)
+
+    def run_again(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("describer.describe.probe", run_again)
+    monkeypatch.setattr(CaptionDescriber, "describe", run_again)
     assert run(*arguments(world, whole)).exit_code == 0
     assert content(whole) == before
 
@@ -182,6 +188,21 @@ def test_killed_at_random_the_same_command_ends_with_the_same_atlas(world: Path,
     assert killed
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert content(path) == content(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_same_atlas(world: Path, whole: Path, tmp_path: Path) -> None:
+    command = [*COMMAND, *map(str, arguments(world, tmp_path / "atlas"))]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    ranks = [os.environ | place | {"RANK": rank, "LOCAL_RANK": rank, "ACCELERATE_USE_CPU": "1"} for rank in "01"]
+    processes = [subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) for env in ranks]
+    printed = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed[0].startswith("unit ") and printed[1] == ""
+    assert content(tmp_path / "atlas") == content(whole)
 
 
 # Bad input
@@ -240,7 +261,7 @@ def test_one_image_is_enough(world: Path, tmp_path: Path) -> None:
 
 def test_k_beyond_the_images(world: Path, tmp_path: Path) -> None:
     line = refused(*arguments(world, tmp_path / "a", "--k", "97"))
-    assert line.startswith("k must be at most the number of images. Got k=97 and 24 images.")
+    assert line.startswith("k must be at most the number of images. Got k=97 and 24")
     assert run(*arguments(world, tmp_path / "a")).exit_code == 0  # what came to nothing does not bind
 
 
