@@ -7,8 +7,9 @@ Opened by `describer.data.images.load_images`.
 
 import hashlib
 
-from describer.data.images import ImageSet
 from PIL.Image import Image
+
+from describer.data.images import ImageSet
 
 
 class DrawnImages(ImageSet):

@@ -10,10 +10,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from describer.data.decoding import decode
-from describer.data.images import ImageSet
 from PIL.Image import Image
 
+from describer.data.decoding import decode
+from describer.data.images import ImageSet
 from describer.errors import ImagesError
 
 SUFFIXES = (

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from describer.data.targets import Target
 from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from describer.data.targets import Target
 from describer.errors import ImagesError
 
 Preprocess = Callable[[Image], Tensor]

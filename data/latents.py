@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from describer.data.images import ImageSet, Preprocess
-from describer.data.targets import Target
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from describer.data.images import ImageSet, Preprocess
+from describer.data.targets import Target
 from describer.errors import ImagesError
 
 BLOCK = 64

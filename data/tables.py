@@ -15,11 +15,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL.Image import Image
+
 from describer.data.decoding import decode
 from describer.data.folder import digest_files
 from describer.data.images import ImageSet
-from PIL.Image import Image
-
 from describer.errors import ImagesError
 
 LIKELY = ("image", "img", "picture", "photo", "pixel_values", "jpg", "png")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from describer.data.zoo import Loaded, fetch, reason
 from PIL import Image
 from torch import Tensor, nn
 
+from describer.data.zoo import Loaded, fetch, reason
 from describer.errors import TargetError
 
 

@@ -17,15 +17,23 @@ from torch import nn
 
 @contextmanager
 def observed(model: nn.Module, names: Sequence[str], see: Callable[[str, Any], None]) -> Iterator[None]:
-    """Calls see(name, output) after each run of the named modules; `see` must not change the output."""
+    """Calls see(name, output) after each run of the named modules; `see` must not change the output.
+
+    What `see` raises is raised in the end, whatever the model's code has made of it.
+    """
     modes = [(module, module.training) for module in model.modules()]
     handles = []
+    faults: list[Exception] = []
     with torch.random.fork_rng(_devices(model)), torch.inference_mode():
         try:
             for name in names:
-                handles.append(model.get_submodule(name).register_forward_hook(_reporter(name, see)))
+                handles.append(model.get_submodule(name).register_forward_hook(_reporter(name, see, faults)))
             model.eval()
             yield
+        except Exception as fault:
+            if faults and fault is not faults[0]:
+                raise faults[0] from None
+            raise
         finally:
             for handle in handles:
                 handle.remove()
@@ -33,9 +41,15 @@ def observed(model: nn.Module, names: Sequence[str], see: Callable[[str, Any], N
                 module.training = training
 
 
-def _reporter(name: str, see: Callable[[str, Any], None]) -> Callable[[nn.Module, Any, Any], None]:
+def _reporter(
+    name: str, see: Callable[[str, Any], None], faults: list[Exception]
+) -> Callable[[nn.Module, Any, Any], None]:
     def report(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        see(name, output)
+        try:
+            see(name, output)
+        except Exception as fault:
+            faults.append(fault)
+            raise
 
     return report
 

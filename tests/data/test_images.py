@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
+from torch import nn
+
 from describer.data import folder as folder_module
 from describer.data.images import load_images
 from describer.data.latents import BLOCK, pixels
 from describer.data.targets import Target
-from PIL import Image
-from torch import nn
-
 from describer.errors import ImagesError
 
 

@@ -6,10 +6,10 @@ import textwrap
 
 import pytest
 import torch
-from describer.data import zoo
-from describer.data.targets import load_target
 from PIL import Image
 
+from describer.data import zoo
+from describer.data.targets import load_target
 from describer.errors import TargetError
 
 NET = """

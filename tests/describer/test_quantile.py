@@ -68,7 +68,7 @@ def test_exact_while_it_fits_whatever_the_batches(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("lowest", "exact"), [(0.99, 64), (0.9, 300), (0.5, 1000), (0.0, 1000)])
+@pytest.mark.parametrize(("lowest", "exact"), [(0.99, 64), (0.5, 1000), (0.0, 1000)])
 def test_rank_error_when_it_does_not_fit(name, lowest, exact):
     n = 200_003
     values = streams(n, seed=3)[name]
@@ -155,11 +155,14 @@ def test_goes_on_from_a_saved_state(exact):
 
 
 def test_the_paths_for_other_devices_agree():
-    values = torch.randn(3, UNITS, 13, generator=torch.Generator().manual_seed(0))
-    mask = values > 0.5
-    assert torch.equal(module._select(values, mask), values.masked_select(mask))
-    rows = values.flatten(1)
-    assert torch.equal(module._largest(rows, 7).sort(1).values, rows.topk(7, 1).values.sort(1).values)
-    assert torch.equal(module._sort_down(rows), rows.sort(1, descending=True).values)
-    half = values.bfloat16()
-    assert torch.equal(module._select(half, mask), half.masked_select(mask).float())
+    values = torch.randn(17, 13, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    bound = torch.linspace(-1, 1, 17)
+    for rows in (torch.arange(17), torch.tensor([2, 3, 11])):
+        values[[i for i in range(17) if i not in rows]] = -2.0
+        found, counts = module._above(values, bound, rows)
+        slow, slow_counts = module._above(values.double(), bound, rows)
+        assert torch.equal(found, slow) and torch.equal(counts, slow_counts)
+        want = [x for row, level in zip(values.tolist(), bound.tolist(), strict=True) for x in row if x > level]
+        assert found.tolist() == want and counts.sum() == len(want)
+    assert torch.equal(module._largest(values, 7).sort(1).values, values.topk(7, 1).values.sort(1).values)
+    assert torch.equal(module._sort_down(values), values.sort(1, descending=True).values)

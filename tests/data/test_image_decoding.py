@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from describer.data import decoding
-from describer.data.decoding import decode
 from PIL import Image
 
+from describer.data import decoding
+from describer.data.decoding import decode
 from describer.errors import ImagesError
 
 
