@@ -40,7 +40,9 @@ COLOUR_FOCI = (
 def lab(rgb: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:
     """CIELAB (L 0..100) of sRGB colours in 0..1, white point D65 (CIE 15:2004)."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp_min(0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    to_xyz = rgb.new_tensor([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+    to_xyz = rgb.new_tensor(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
     white = rgb.new_tensor([0.95047, 1.0, 1.08883])[:, None, None]
     xyz = torch.einsum("ij,bjhw->bihw", to_xyz, linear) / white
     f = torch.where(xyz > 216 / 24389, xyz.clamp_min(1e-8) ** (1 / 3), (24389 / 27 * xyz + 16) / 116)
@@ -103,7 +105,9 @@ class PyramidBackbone(nn.Module):
         self.perceptual = PerceptualLevel()
         self.trunk = ResNet(BasicBlock, (2, 2, 2, 2), num_classes=0, channels=tuple(channels), zero_init_last=False)
         self.lateral = nn.ModuleList(nn.Conv2d(c, semantic, 1) for c in channels[1:])
-        self.smooth = nn.Sequential(nn.Conv2d(semantic, semantic, 3, padding=1, bias=False), nn.BatchNorm2d(semantic), nn.ReLU())
+        self.smooth = nn.Sequential(
+            nn.Conv2d(semantic, semantic, 3, padding=1, bias=False), nn.BatchNorm2d(semantic), nn.ReLU()
+        )
         self.levels = (PerceptualLevel.n_channels, *channels[1:], semantic)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(STD)[:, None, None])

@@ -117,7 +117,10 @@ class Captioner(PreTrainedModel, GenerationMixin):
     ) -> Float[Tensor, "units texts"]:
         """Exact log p(text | exemplars) in nats up to and with the end token, for every unit and text."""
         tokens = self.tokens(texts)
-        rows = [self.token_log_probs(tokens.expand(len(m), -1, -1), m, p) for m, p in zip(memory.split(16), present.split(16), strict=True)]
+        rows = [
+            self.token_log_probs(tokens.expand(len(m), -1, -1), m, p)
+            for m, p in zip(memory.split(16), present.split(16), strict=True)
+        ]
         return torch.cat(rows) if rows else memory.new_zeros(0, len(texts))
 
     @torch.inference_mode()
@@ -147,7 +150,9 @@ class Captioner(PreTrainedModel, GenerationMixin):
     def inventory_embedding(self) -> Float[Tensor, "phrases width"]:
         """Embeddings of the inventory, computed once."""
         if self._embedded is None or len(self._embedded) != len(self.inventory):
-            self._embedded = torch.cat([self.text_embedding(ids) for ids in self.tokens(self.inventory.phrases).split(1024)])
+            self._embedded = torch.cat(
+                [self.text_embedding(ids) for ids in self.tokens(self.inventory.phrases).split(1024)]
+            )
         return self._embedded
 
     def priors(self, texts: Sequence[str]) -> dict[str, float]:
@@ -171,14 +176,22 @@ class Captioner(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         **_: Any,
     ) -> Seq2SeqLMOutput:
-        """Logits of one text a unit; ``encoder_outputs`` holds the memory, ``attention_mask`` which of it is present."""
+        """Logits of one text a unit; ``encoder_outputs`` holds the memory, ``attention_mask`` what of it is present."""
         memory = encoder_outputs[0]
-        present = torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device) if attention_mask is None else attention_mask.bool()
+        present = (
+            torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device)
+            if attention_mask is None
+            else attention_mask.bool()
+        )
         return Seq2SeqLMOutput(logits=self.decoder(decoder_input_ids[:, None], memory, present)[:, 0])
 
     def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         """Whole prefixes every step: texts are short, a cache would not pay."""
-        return {"decoder_input_ids": input_ids, "encoder_outputs": kwargs["encoder_outputs"], "attention_mask": kwargs.get("attention_mask")}
+        return {
+            "decoder_input_ids": input_ids,
+            "encoder_outputs": kwargs["encoder_outputs"],
+            "attention_mask": kwargs.get("attention_mask"),
+        }
 
     # --------------------------------------------------------------- on disk
 
@@ -198,9 +211,15 @@ class Captioner(PreTrainedModel, GenerationMixin):
             try:
                 path = Path(snapshot_download(str(folder)))
             except Exception as fault:
-                raise WeightsError(f"a captioner must be a folder or a hub name. Got {str(folder)!r}, which is neither here nor reachable ({type(fault).__name__}). Check the name.") from fault
+                raise WeightsError(
+                    f"a captioner must be a folder or a hub name. Got {str(folder)!r}, which is neither here nor "
+                    f"reachable ({type(fault).__name__}). Check the name."
+                ) from fault
         if not (path / "model.safetensors").is_file():
-            raise WeightsError(f"a captioner's folder must hold model.safetensors (pickled weights are not read). Got {folder}, which does not. Save it again with save_pretrained.")
+            raise WeightsError(
+                f"a captioner's folder must hold model.safetensors (pickled weights are not read). "
+                f"Got {folder}, which does not. Save it again with save_pretrained."
+            )
         captioner = super().from_pretrained(path, *args, use_safetensors=True, **kwargs)
         captioner.vocabulary = Vocabulary.load(path)
         captioner.inventory = Inventory.load(path)

@@ -51,7 +51,9 @@ class DecodingSettings:
         if self.strategy not in STRATEGIES:
             raise DescriberError(f"decoding must be rerank, beam, greedy or sample. Got {self.strategy!r}.")
         if self.weight < 0 or min(self.beam, self.max_length, self.n_best) < 1 or self.shortlist < 0:
-            raise DescriberError(f"lambda and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}.")
+            raise DescriberError(
+                f"lambda and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}."
+            )
 
 
 class PMILogits(LogitsProcessor):
@@ -66,7 +68,9 @@ class PMILogits(LogitsProcessor):
         prior = self.captioner.decoder(input_ids[None], memory, present)[0, :, -1].float()
         difference = torch.log_softmax(scores, -1) - self.weight * torch.log_softmax(prior, -1)
         # a word that nobody would say must not win on a tiny prior: only likely words may be weighed
-        likely = torch.log_softmax(scores, -1) > scores.new_tensor(0.01).log() + torch.log_softmax(scores, -1).amax(-1, keepdim=True)
+        likely = torch.log_softmax(scores, -1) > scores.new_tensor(0.01).log() + torch.log_softmax(scores, -1).amax(
+            -1, keepdim=True
+        )
         return difference.masked_fill(~likely, -torch.inf)
 
 
@@ -104,7 +108,10 @@ def generate_texts(
 
 @torch.inference_mode()
 def shortlist(
-    captioner: "Captioner", memory: Float[Tensor, "units exemplars width"], present: Bool[Tensor, "units exemplars"], size: int
+    captioner: "Captioner",
+    memory: Float[Tensor, "units exemplars width"],
+    present: Bool[Tensor, "units exemplars"],
+    size: int,
 ) -> list[list[str]]:
     """The inventory phrases nearest to each set by the contrastive head, one dot product a phrase."""
     phrases = captioner.inventory.phrases
@@ -149,7 +156,9 @@ def describe_sets(
     result = []
     for own, scores in zip(texts, log_probs, strict=True):
         rows = (
-            Candidate(text, score, priors[text], score - settings.weight * priors[text], "phrase" if text in known else "beam")
+            Candidate(
+                text, score, priors[text], score - settings.weight * priors[text], "phrase" if text in known else "beam"
+            )
             for text, score in zip(own, scores, strict=True)
         )
         result.append(best(rows, settings.n_best))

@@ -55,7 +55,9 @@ class LibraryBackbone(nn.Module):
             from transformers import AutoBackbone, AutoConfig
 
             self.model = (
-                AutoBackbone.from_pretrained(name) if pretrained else AutoBackbone.from_config(AutoConfig.from_pretrained(name))
+                AutoBackbone.from_pretrained(name)
+                if pretrained
+                else AutoBackbone.from_config(AutoConfig.from_pretrained(name))
             )
             self.levels = tuple(self.model.channels)
             size = getattr(self.model.config, "image_size", 224)
@@ -80,7 +82,9 @@ class ExemplarEncoder(nn.Module):
         super().__init__()
         self.settings = settings
         own = settings.backbone == "own"
-        self.backbone = PyramidBackbone(**settings.own) if own else LibraryBackbone(settings.backbone, pretrained_backbone)
+        self.backbone = (
+            PyramidBackbone(**settings.own) if own else LibraryBackbone(settings.backbone, pretrained_backbone)
+        )
         self.backbone.requires_grad_(False).eval()
         self.n_features = 2 * sum(self.backbone.levels) + 1
         self.register_buffer("feature_mean", torch.zeros(self.n_features))
@@ -89,9 +93,17 @@ class ExemplarEncoder(nn.Module):
             nn.Linear(self.n_features, 2 * settings.width), nn.GELU(), nn.Linear(2 * settings.width, settings.width)
         )
         layer = nn.TransformerEncoderLayer(
-            settings.width, settings.n_heads, 2 * settings.width, settings.dropout, "gelu", batch_first=True, norm_first=True
+            settings.width,
+            settings.n_heads,
+            2 * settings.width,
+            settings.dropout,
+            "gelu",
+            batch_first=True,
+            norm_first=True,
         )
-        self.mix = nn.TransformerEncoder(layer, settings.n_layers, nn.LayerNorm(settings.width), enable_nested_tensor=False)
+        self.mix = nn.TransformerEncoder(
+            layer, settings.n_layers, nn.LayerNorm(settings.width), enable_nested_tensor=False
+        )
 
     def train(self, mode: bool = True) -> "ExemplarEncoder":
         """Training mode for everything but the backbone, which stays as it is."""

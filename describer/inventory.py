@@ -1,7 +1,7 @@
 """The inventory: phrases people wrote, kept beside the weights, from which candidates are shortlisted.
 
-    inventory = Inventory(["dogs", "striped objects"])
-    inventory.save(folder); Inventory.load(folder).phrases
+inventory = Inventory(["dogs", "striped objects"])
+inventory.save(folder); Inventory.load(folder).phrases
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The classifier the package carries: a small network that tells kinds of drawn scenes apart; the target of the demo.
 
-    model, preprocess, class_names = carried_classifier()
-    logits = model(preprocess(image)[None])          # (1, scene kinds)
+model, preprocess, class_names = carried_classifier()
+logits = model(preprocess(image)[None])          # (1, scene kinds)
 """
 
 import json
@@ -64,7 +64,9 @@ def carried_classifier(folder: str | Path = CARRIED):
     """(model in eval mode, preprocess, class names) from the package's weights."""
     folder = Path(folder)
     if not (folder / "model.safetensors").is_file():
-        raise WeightsError(f"the scene classifier must lie in {folder}. Got no model.safetensors there. Install the package again.")
+        raise WeightsError(
+            f"the scene classifier must lie in {folder}. Got no model.safetensors there. Install the package again."
+        )
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     model = SceneClassifier(len(about["classes"]), len(about["tags"]), tuple(about["channels"]))
     model.load_state_dict({name: weight.float() for name, weight in load_file(folder / "model.safetensors").items()})

@@ -1,8 +1,8 @@
 """Words as numbers: a sentencepiece model with a start, an end and a padding token.
 
-    vocabulary = Vocabulary.train(texts, size=4000)
-    ids = vocabulary.encode(["striped objects"])      # (texts, length), starts with BOS, ends with EOS, padded
-    vocabulary.decode(ids)                            # ["striped objects"]
+vocabulary = Vocabulary.train(texts, size=4000)
+ids = vocabulary.encode(["striped objects"])      # (texts, length), starts with BOS, ends with EOS, padded
+vocabulary.decode(ids)                            # ["striped objects"]
 """
 
 import io
@@ -55,7 +55,9 @@ class Vocabulary:
         """The vocabulary that ``save`` wrote into a folder."""
         path = Path(folder) / FILE
         if not path.is_file():
-            raise WeightsError(f"a captioner's folder must hold {FILE}. Got {folder}, which does not. Train or copy it again.")
+            raise WeightsError(
+                f"a captioner's folder must hold {FILE}. Got {folder}, which does not. Train or copy it again."
+            )
         return cls(path.read_bytes())
 
     def save(self, folder: str | Path) -> None:
@@ -66,7 +68,9 @@ class Vocabulary:
         """Token ids: BOS, the words, EOS, padding; longer texts are cut to ``max_length`` words and still end."""
         rows = [[BOS, *ids[:max_length], EOS] for ids in self._processor.encode(list(texts))]
         length = max((len(row) for row in rows), default=2)
-        return torch.tensor([row + [PAD] * (length - len(row)) for row in rows], dtype=torch.long).view(len(rows), length)
+        return torch.tensor([row + [PAD] * (length - len(row)) for row in rows], dtype=torch.long).view(
+            len(rows), length
+        )
 
     def decode(self, ids: Int[Tensor, "texts length"]) -> list[str]:
         """The texts, each cut at its first end token."""

@@ -32,7 +32,10 @@ from describer.training.recipe import placed
 from describer.training.sources import load_corpus
 
 SYNONYMS = Path(__file__).with_name("synonyms.yaml")
-EMPTY = frozenset("a an the of in on with and or at to by for is are things thing objects object areas area regions surfaces patterns textures pattern texture surface color people's".split())
+EMPTY = frozenset(
+    "a an the of in on with and or at to by for is are things thing objects object areas area regions surfaces surface "
+    "patterns pattern textures texture color people's".split()  # noqa: SIM905 (a list of words reads best as words)
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,13 @@ class Named:
 @cache
 def synonyms() -> Mapping[str, frozenset[str]]:
     """Every listed word, singular, with the words that count as it."""
-    groups = [frozenset(singular(word) for word in line.split()) for line in yaml.safe_load(SYNONYMS.read_text(encoding="utf-8"))]
-    return {word: frozenset().union(*(group for group in groups if word in group)) for group in groups for word in group}
+    groups = [
+        frozenset(singular(word) for word in line.split())
+        for line in yaml.safe_load(SYNONYMS.read_text(encoding="utf-8"))
+    ]
+    return {
+        word: frozenset().union(*(group for group in groups if word in group)) for group in groups for word in group
+    }
 
 
 def content_words(text: str) -> frozenset[str]:
@@ -79,17 +87,24 @@ def names(text: str, concept: str) -> bool:
     return all(said & (synonyms().get(word, frozenset()) | {word}) for word in content_words(concept))
 
 
-def plant(corpus: Corpus, sources: Sequence[str], n_units: int, n_exemplars: int = 12, seed: int = 0) -> list[PlantedUnit]:
-    """The most frequent phrases of the sources with ``n_exemplars`` regions or more, a unit each, at most ``n_units``."""
+def plant(
+    corpus: Corpus, sources: Sequence[str], n_units: int, n_exemplars: int = 12, seed: int = 0
+) -> list[PlantedUnit]:
+    """The most frequent phrases of the sources with ``n_exemplars`` regions or more, one unit each."""
     rng = np.random.default_rng(seed)
     own = np.isin(np.array(corpus.source), list(sources))
     counts = {phrase: ids[own[ids]] for phrase, ids in corpus.phrases.items()}
-    enough = sorted((p for p, ids in counts.items() if len(ids) >= n_exemplars and content_words(p)), key=lambda p: (-len(counts[p]), p))
+    enough = sorted(
+        (p for p, ids in counts.items() if len(ids) >= n_exemplars and content_words(p)),
+        key=lambda p: (-len(counts[p]), p),
+    )
     return [PlantedUnit(p, tuple(rng.permutation(counts[p])[:n_exemplars].tolist())) for p in enough[:n_units]]
 
 
 @torch.inference_mode()
-def unit_features(encoder: ExemplarEncoder, corpus: Corpus, units: Sequence[PlantedUnit], batch_size: int = 64) -> Float[Tensor, "units k features"]:
+def unit_features(
+    encoder: ExemplarEncoder, corpus: Corpus, units: Sequence[PlantedUnit], batch_size: int = 64
+) -> Float[Tensor, "units k features"]:
     """Features of the exemplars of planted units under their exact masks."""
     regions = np.unique([region for unit in units for region in unit.regions])
     order = regions[np.argsort(corpus.region_image[regions], kind="stable")]
@@ -104,7 +119,9 @@ def unit_features(encoder: ExemplarEncoder, corpus: Corpus, units: Sequence[Plan
     return torch.stack([table[list(unit.regions)] for unit in units])
 
 
-def describe_planted(captioner: Captioner, features: Float[Tensor, "units k features"], settings: DecodingSettings) -> list[list[Candidate]]:
+def describe_planted(
+    captioner: Captioner, features: Float[Tensor, "units k features"], settings: DecodingSettings
+) -> list[list[Candidate]]:
     """The n best texts of every planted unit."""
     present = torch.ones(features.shape[:2], dtype=torch.bool)
     rows: list[list[Candidate]] = []
@@ -144,7 +161,12 @@ LEVELS: dict[str, tuple[list[dict[str, Any]], int]] = {
     "region": (
         [
             {"source": "clothing", "paths": "clothing/*.parquet", "labels": "clothing/labels.json"},
-            {"source": "segments", "masks": "flickr8k_segments/*.parquet", "labels": "flickr8k_segments/labels.json", "photos": "flickr8k/*.parquet"},
+            {
+                "source": "segments",
+                "masks": "flickr8k_segments/*.parquet",
+                "labels": "flickr8k_segments/labels.json",
+                "photos": "flickr8k/*.parquet",
+            },
             {"source": "textures", "paths": "textures/*.parquet"},
         ],
         200,
@@ -154,7 +176,9 @@ LEVELS: dict[str, tuple[list[dict[str, Any]], int]] = {
 "Level -> its sources, all of held-out folds, and how many units are planted"
 
 
-def measure(captioner: Captioner, level: str, data: str, cache: str | None, weights: Sequence[float], seed: int = 0) -> dict[str, Any]:
+def measure(
+    captioner: Captioner, level: str, data: str, cache: str | None, weights: Sequence[float], seed: int = 0
+) -> dict[str, Any]:
     """Named units of one level by way of decoding, beside shuffled descriptions, with every unit's texts."""
     sources, n_units = LEVELS[level]
     corpus = load_corpus(placed(sources, data), [8, 9], cache)
@@ -175,7 +199,9 @@ def measure(captioner: Captioner, level: str, data: str, cache: str | None, weig
 
 
 def main(
-    data: Annotated[str, typer.Option(help="Folder with flickr8k/, textures/, clothing/, cifar10/, flickr8k_segments/.")],
+    data: Annotated[
+        str, typer.Option(help="Folder with flickr8k/, textures/, clothing/, cifar10/, flickr8k_segments/.")
+    ],
     captioner: Annotated[Path, typer.Option(help="Folder of a captioner.")] = CARRIED,
     out: Annotated[Path | None, typer.Option(help="JSON file for everything measured.")] = None,
     cache: Annotated[str | None, typer.Option(help="Folder in which prepared sources are kept.")] = None,
@@ -190,12 +216,24 @@ def main(
     from rich.table import Table
 
     model = Captioner.from_pretrained(captioner)
-    found = {name: measure(model, name, data, cache, weight or [0.0, 0.3, DecodingSettings().weight, 0.8, 1.0]) for name in level or LEVELS}
+    found = {
+        name: measure(model, name, data, cache, weight or [0.0, 0.3, DecodingSettings().weight, 0.8, 1.0])
+        for name in level or LEVELS
+    }
     table = Table("level", "decoding", "units", "named first", "95 %", "within four", "distinct", "words")
     for name, rows in found.items():
         for decoding, row in rows.items():
             value, low, high = row["first"]
-            table.add_row(name, decoding, str(row["units"]), f"{value:.3f}", f"{low:.3f}–{high:.3f}", f"{row['within_four'][0]:.3f}", f"{row['distinct']:.2f}", f"{row['words']:.1f}")
+            table.add_row(
+                name,
+                decoding,
+                str(row["units"]),
+                f"{value:.3f}",
+                f"{low:.3f}–{high:.3f}",
+                f"{row['within_four'][0]:.3f}",
+                f"{row['distinct']:.2f}",
+                f"{row['words']:.1f}",
+            )
     Console(width=120).print(table)
     if out:
         out.write_text(json.dumps(found, indent=1), encoding="utf-8")

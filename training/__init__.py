@@ -1,7 +1,7 @@
 """Trains what the package carries and what users want for their own domain: one recipe, one command.
 
-    from describer.training import train
-    train("training/recipes/captioner.yaml")        # resumes where it was stopped
+from describer.training import train
+train("training/recipes/captioner.yaml")        # resumes where it was stopped
 """
 
 from pathlib import Path

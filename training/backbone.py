@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from describer.backbone import PyramidBackbone
 from describer.training.corpus import Corpus
-from describer.training.fit import Indices, fit
+from describer.training.fit import fit
 from describer.training.photographs import read_photographs
 from describer.training.recipe import placed, under
 from describer.training.sources import load_corpus
@@ -69,7 +69,14 @@ class BackboneRecipe:
 
         photos = read_photographs(under(self.data, self.photographs), self.folds)
         teacher = load_target(under(self.data, self.teacher))
-        views = look(photos, teacher.model, teacher.preprocess, self.layers, ViewSettings(n_crops=self.n_crops), Path(self.out) / "teacher")
+        views = look(
+            photos,
+            teacher.model,
+            teacher.preprocess,
+            self.layers,
+            ViewSettings(n_crops=self.n_crops),
+            Path(self.out) / "teacher",
+        )
         corpus = load_corpus(placed(self.sources, self.data), self.folds, Path(self.out).parent / "corpus")
         lessons = Lessons(views, corpus, self)
         student = Student(views, len(lessons.phrases))
@@ -90,22 +97,34 @@ class Student(nn.Module):
         self.logits = nn.Linear(both, views.logits.shape[1])
         self.phrases = nn.Linear(both, n_phrases)
 
-    def forward(self, images: Tensor, targets: dict[str, Tensor], logits: Tensor, masks: Tensor, said: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, targets: dict[str, Tensor], logits: Tensor, masks: Tensor, said: Tensor
+    ) -> dict[str, Tensor]:
         """Loss of a step: the first ``len(logits)`` images are views, the others carry a region and its phrases."""
         *_, top, semantic = self.backbone.learnt(images)
         n_views = len(logits)
         losses = [
-            F.mse_loss(F.avg_pool2d(head(semantic[:n_views]), semantic.shape[-1] // targets[layer].shape[-1]).float(), targets[layer])
+            F.mse_loss(
+                F.avg_pool2d(head(semantic[:n_views]), semantic.shape[-1] // targets[layer].shape[-1]).float(),
+                targets[layer],
+            )
             for layer, head in self.maps.items()
         ]
         whole = torch.cat([semantic.mean((2, 3)), top.mean((2, 3))], 1)[:n_views]
         taught = F.kl_div(F.log_softmax(self.logits(whole).float(), 1), F.softmax(logits, 1), reduction="batchmean")
         regions = torch.cat([masked_mean(level[n_views:], masks) for level in (semantic, top)], 1)
         named = -(F.log_softmax(self.phrases(regions).float(), 1) * said).sum(1).mean()
-        return {"loss": sum(losses) + 0.3 * taught + 0.3 * named, "maps": sum(losses).detach(), "taught": taught.detach(), "named": named.detach()}
+        return {
+            "loss": sum(losses) + 0.3 * taught + 0.3 * named,
+            "maps": sum(losses).detach(),
+            "taught": taught.detach(),
+            "named": named.detach(),
+        }
 
 
-def masked_mean(level: Float[Tensor, "regions channels h w"], masks: Float[Tensor, "regions side side"]) -> Float[Tensor, "regions channels"]:
+def masked_mean(
+    level: Float[Tensor, "regions channels h w"], masks: Float[Tensor, "regions side side"]
+) -> Float[Tensor, "regions channels"]:
     """Mean of a level under one mask an image; zeros where the mask is empty."""
     weights = F.interpolate(masks[:, None], level.shape[-2:], mode="area").to(level.dtype)
     return (level * weights).sum((2, 3)) / weights.sum((2, 3)).clamp_min(1e-6)
@@ -167,7 +186,9 @@ def crop(images: Tensor, masks: Tensor, rng: np.random.Generator, least: float =
     theta = torch.cat([torch.diag_embed(scale), shift[..., None]], 2)  # (batch, 2, 3)
 
     def sample(x: Tensor) -> Tensor:
-        return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+        return F.grid_sample(
+            x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode="border", align_corners=False
+        )
 
     return sample(images), sample(masks[:, None])[:, 0]
 

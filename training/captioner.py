@@ -50,6 +50,8 @@ class CaptionerRecipe:
     "fields of EncoderSettings"
     held_out: list[dict[str, Any]] | None = None
     "sources of the held-out sets; None: the same as ``sources``"
+    shares: dict[str, float] = field(default_factory=dict)
+    "how often a set is drawn from each source; a source that is not named: 1"
     texts: list[str] = field(default_factory=list)
     "CSV files of unit annotations without pictures, for p(d) alone"
     folds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4, 5])
@@ -92,15 +94,33 @@ class CaptionerRecipe:
     def train(self, resume: bool = True) -> Path:
         """Trains and returns the folder of the captioner."""
         out = Path(self.out)
+        out.mkdir(parents=True, exist_ok=True)
         corpus = load_corpus(placed(self.sources, self.data), self.folds, out.parent / "corpus")
-        held_out = load_corpus(placed(self.held_out or self.sources, self.data), self.held_out_folds, out.parent / "corpus")
+        held_out = load_corpus(
+            placed(self.held_out or self.sources, self.data), self.held_out_folds, out.parent / "corpus"
+        )
         texts = read_texts(under(self.data, self.texts)) if self.texts else []
         captioner = new_captioner(self, corpus, texts)
-        tables = [region_table(captioner.encoder, c, out / f"{n}.npy", self.seed) for n, c in (("seen", corpus), ("unseen", held_out))]
+        tables = [
+            region_table(captioner.encoder, c, out / f"{n}.npy", self.seed)
+            for n, c in (("seen", corpus), ("unseen", held_out))
+        ]
         standardise(captioner.encoder, tables[0])
         lessons = SetLessons(captioner, corpus, tables[0], texts, self)
         judge = Judge(captioner.inventory, held_out, tables[1], self)
-        fit(Taught(captioner, self.contrast), lessons, out, self.steps, self.learning_rate, self.seed, resume, judge, "bleu", self.patience, self.every)
+        fit(
+            Taught(captioner, self.contrast),
+            lessons,
+            out,
+            self.steps,
+            self.learning_rate,
+            self.seed,
+            resume,
+            judge,
+            "bleu",
+            self.patience,
+            self.every,
+        )
         captioner.half().save_pretrained(out / "captioner")
         (out / "captioner" / "recipe.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         return out / "captioner"
@@ -113,11 +133,19 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
     written = [phrase for phrase, count in counts.items() for _ in range(1 + int(count**0.5))]
     vocabulary = Vocabulary.train([*written, *texts, *(t for _, said in corpus.sets for t in said)], recipe.n_tokens)
     torch.manual_seed(recipe.seed)
-    config = CaptionerConfig(len(vocabulary), asdict(EncoderSettings(**recipe.encoder)), recipe.n_layers, dropout=recipe.dropout)
+    config = CaptionerConfig(
+        len(vocabulary), asdict(EncoderSettings(**recipe.encoder)), recipe.n_layers, dropout=recipe.dropout
+    )
     captioner = Captioner(config)
     captioner.vocabulary, captioner.inventory = vocabulary, inventory
     if recipe.backbone:
-        captioner.encoder.backbone.load_state_dict(load_file(Path(recipe.backbone) / WEIGHTS))
+        backbone = captioner.encoder.backbone
+        learnt = {
+            name: weight
+            for name, weight in load_file(Path(recipe.backbone) / WEIGHTS).items()
+            if not name.startswith("perceptual.")
+        }
+        backbone.load_state_dict(backbone.state_dict() | learnt)
     elif captioner.encoder.settings.backbone != "own":
         captioner.encoder.backbone = ExemplarEncoder(captioner.encoder.settings, pretrained_backbone=True).backbone
     return captioner
@@ -137,7 +165,9 @@ class Taught(nn.Module):
         super().__init__()
         self.captioner, self.contrast = captioner, contrast
 
-    def forward(self, features: Tensor, present: Tensor, withheld: Tensor, tokens: Tensor, negatives: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, features: Tensor, present: Tensor, withheld: Tensor, tokens: Tensor, negatives: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """tokens (sets + texts, length): the rows after the sets are texts without pictures; target (sets,): the column
         of each set's phrase among ``negatives`` (phrases, length), -1 for none."""
         captioner = self.captioner
@@ -160,7 +190,9 @@ class Taught(nn.Module):
 class SetLessons:
     """Batches of sets; the same index gives the same batch."""
 
-    def __init__(self, captioner: Captioner, corpus: Corpus, table: RegionTable, texts: Sequence[str], recipe: CaptionerRecipe) -> None:
+    def __init__(
+        self, captioner: Captioner, corpus: Corpus, table: RegionTable, texts: Sequence[str], recipe: CaptionerRecipe
+    ) -> None:
         self.corpus, self.table, self.recipe = corpus, table, recipe
         self.phrases = captioner.inventory.phrases
         self.tokens = captioner.vocabulary.encode(self.phrases, captioner.config.max_text_length - 2)
@@ -169,8 +201,18 @@ class SetLessons:
         names = sorted(set(corpus.source))
         self.source = np.array([names.index(name) for name in corpus.source])
         self.of_source = [np.flatnonzero(self.source == s) for s in range(len(names))]
-        weight = np.array([min(len(corpus.phrases[phrase]), 400) ** 0.5 for phrase in self.phrases])
-        self.chance = np.cumsum(weight / weight.sum())
+        # per source: the phrases it has often enough, each as likely as the square root of how often
+        self.own: list[list[tuple[int, np.ndarray]]] = [[] for _ in names]
+        for place, phrase in enumerate(self.phrases):
+            ids = corpus.phrases[phrase]
+            for s in np.unique(self.source[ids]):
+                mine = ids[self.source[ids] == s]
+                if len(mine) >= recipe.min_count:
+                    self.own[s].append((place, mine))
+        self.chances = [_cumulative([min(len(ids), 400) ** 0.5 for _, ids in own]) for own in self.own]
+        self.shares = _cumulative(
+            [recipe.shares.get(name, 1.0) * bool(own) for name, own in zip(names, self.own, strict=True)]
+        )
         self.ready = list(corpus.sets)
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -207,35 +249,37 @@ class SetLessons:
         if self.ready and kind > 1 - 0.1:
             ids, texts = self.ready[rng.integers(len(self.ready))]
             return rng.permutation(ids)[: recipe.n_exemplars], str(rng.choice(texts)), -1
-        first = self.phrase(rng)
+        first, ids = self.phrase(rng)
         if kind < recipe.pairs:
-            second = self.phrase(rng)
-            half = [self.members(phrase, max(2, size // 2), rng) for phrase in (first, second)]
-            texts = [self.phrases[first], self.phrases[second]]
-            return np.concatenate(half)[: recipe.n_exemplars], " and ".join(texts), -1
-        members = self.members(first, size, rng)
+            second, others = self.phrase(rng)
+            half = [rng.permutation(part)[: max(2, size // 2)] for part in (ids, others)]
+            return np.concatenate(half)[: recipe.n_exemplars], f"{self.phrases[first]} and {self.phrases[second]}", -1
+        members = rng.permutation(ids)[:size]
         strange = rng.random(len(members)) < rng.uniform(0, recipe.strangers)
         strange[int(rng.integers(len(members)))] = False
         pool = self.of_source[self.source[members[0]]]
         members = np.where(strange, pool[rng.integers(0, len(pool), len(members))], members)
         return members, self.phrases[first], first
 
-    def phrase(self, rng: np.random.Generator) -> int:
-        """The place of a random phrase, frequent ones more often (square root)."""
-        return min(int(np.searchsorted(self.chance, rng.random())), len(self.phrases) - 1)
+    def phrase(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """The place of a random phrase and regions of which it was said, mostly of one source, as in a probe set."""
+        source = int(np.searchsorted(self.shares, rng.random()))
+        place, mine = self.own[source][int(np.searchsorted(self.chances[source], rng.random()))]
+        return place, mine if rng.random() < 0.8 else self.corpus.phrases[self.phrases[place]]
 
-    def members(self, phrase: int, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Regions of which the phrase was said: half of the time all of one source, as in a probe set."""
-        ids = self.corpus.phrases[self.phrases[phrase]]
-        if rng.random() < 0.7:
-            ids = ids[self.source[ids] == self.source[rng.choice(ids)]]
-        return rng.permutation(ids)[:size]
+
+def _cumulative(weights: Sequence[float]) -> np.ndarray:
+    """Cumulative chances that end in exactly 1."""
+    total = np.cumsum(weights)
+    return np.append(total[:-1] / total[-1], 1.0) if len(weights) and total[-1] else np.ones(len(weights))
 
 
 class Judge:
     """BLEU of what the captioner says of held-out sets, against every phrase that most of the set shares."""
 
-    def __init__(self, inventory: Inventory, corpus: Corpus, table: RegionTable, recipe: CaptionerRecipe, n_sets: int = 256) -> None:
+    def __init__(
+        self, inventory: Inventory, corpus: Corpus, table: RegionTable, recipe: CaptionerRecipe, n_sets: int = 256
+    ) -> None:
         rng = np.random.default_rng(recipe.seed)
         known = set(inventory.phrases)
         phrases = [p for p, ids in corpus.phrases.items() if len(ids) >= 5 and p in known]
@@ -264,12 +308,25 @@ class Judge:
         with torch.inference_mode():
             memory = captioner.encode(self.features, self.present)
             settings = DecodingSettings(beam=4, shortlist=32, max_length=8)
-            rows = [c for start in range(0, len(memory), 64) for c in describe_sets(captioner, memory[start : start + 64], self.present[start : start + 64], settings)]
+            rows = [
+                c
+                for start in range(0, len(memory), 64)
+                for c in describe_sets(
+                    captioner, memory[start : start + 64], self.present[start : start + 64], settings
+                )
+            ]
         captioner._embedded, captioner._priors = None, {}
         first = [row[0].text for row in rows]
         most = max(map(len, self.shared))
         references = [[shared[i] if i < len(shared) else None for shared in self.shared] for i in range(most)]
         bleu = sacrebleu.corpus_bleu(first, references, smooth_method="add-k").score
         named = np.mean([text in shared for text, shared in zip(first, self.shared, strict=True)])
-        within = np.mean([any(c.text in shared for c in row[:4]) for row, shared in zip(rows, self.shared, strict=True)])
-        return {"bleu": bleu, "named": float(named), "within_four": float(within), "distinct": len(set(first)) / len(first)}
+        within = np.mean(
+            [any(c.text in shared for c in row[:4]) for row, shared in zip(rows, self.shared, strict=True)]
+        )
+        return {
+            "bleu": bleu,
+            "named": float(named),
+            "within_four": float(within),
+            "distinct": len(set(first)) / len(first),
+        }

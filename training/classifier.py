@@ -1,6 +1,6 @@
 """Trains the scene classifier that the demo describes.
 
-    describer train training/recipes/classifier.yaml
+describer train training/recipes/classifier.yaml
 """
 
 import json
@@ -44,14 +44,22 @@ class ClassifierRecipe:
         """Trains and returns the folder that holds model.safetensors and config.json."""
         out = Path(self.out)
         out.mkdir(parents=True, exist_ok=True)
-        seen, unseen = (drawn(n, self.seed + i, out / f"scenes-{i}.npz") for i, n in ((1, self.n_scenes), (2, self.n_held_out)))
+        seen, unseen = (
+            drawn(n, self.seed + i, out / f"scenes-{i}.npz") for i, n in ((1, self.n_scenes), (2, self.n_held_out))
+        )
         torch.manual_seed(self.seed)
         classes, tags = scene_words()
         model = SceneClassifier(len(classes), len(tags), tuple(self.channels))
         log = fit(TwoLessons(model), SceneLessons(*seen, self), out, self.steps, self.learning_rate, self.seed, resume)
         about = {"classes": classes, "tags": tags, "channels": list(self.channels), "recipe": asdict(self)}
         about["accuracy"] = accuracy(model, *unseen)
-        save_file({name: weight.half() if weight.is_floating_point() else weight for name, weight in model.state_dict().items()}, out / "model.safetensors")
+        save_file(
+            {
+                name: weight.half() if weight.is_floating_point() else weight
+                for name, weight in model.state_dict().items()
+            },
+            out / "model.safetensors",
+        )
         (out / "config.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
         print(json.dumps({"steps": log["steps"], "held_out_accuracy": about["accuracy"]}))
         return out
@@ -80,7 +88,10 @@ def drawn(n: int, seed: int, cache: Path) -> tuple[np.ndarray, np.ndarray, np.nd
         scene = draw_scene(seed, index, SceneClassifier.size)
         images.append(scene.image.transpose(2, 0, 1))
         kinds.append(scene.scene_kind - 1)
-        shares = [np.bincount(scene.labels[c].ravel(), minlength=len(NAMES[c]))[1:] / scene.image[..., 0].size for c in TAG_CATEGORIES]
+        shares = [
+            np.bincount(scene.labels[c].ravel(), minlength=len(NAMES[c]))[1:] / scene.image[..., 0].size
+            for c in TAG_CATEGORIES
+        ]
         tags.append(np.concatenate(shares) >= 0.01)
     result = np.stack(images), np.array(kinds), np.stack(tags)
     np.savez(cache, **dict(zip(("images", "kinds", "tags"), result, strict=True)))
@@ -133,4 +144,7 @@ def accuracy(model: SceneClassifier, images: np.ndarray, kinds: np.ndarray, tags
     hit = (told & tags).sum(0) / np.maximum(tags.sum(0), 1)
     clear = (~told & ~tags).sum(0) / np.maximum((~tags).sum(0), 1)
     shown = tags.any(0) & (~tags).any(0)
-    return {"scene_kind": float((np.concatenate(kind) == kinds).mean()), "tags_balanced": float(((hit + clear) / 2)[shown].mean())}
+    return {
+        "scene_kind": float((np.concatenate(kind) == kinds).mean()),
+        "tags_balanced": float(((hit + clear) / 2)[shown].mean()),
+    }

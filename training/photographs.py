@@ -1,7 +1,7 @@
 """Photographs as they lie in parquet files, for a teacher to look at.
 
-    photos = read_photographs(["flickr8k/train-*.parquet"], folds=range(6))
-    photos[0].name, photos[0].image()
+photos = read_photographs(["flickr8k/train-*.parquet"], folds=range(6))
+photos[0].name, photos[0].image()
 """
 
 import io

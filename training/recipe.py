@@ -1,10 +1,10 @@
 """Recipes: YAML files that say what is trained, on what, how, and with which seed.
 
-    kind: captioner            # backbone, captioner, classifier
-    out: runs/captioner        # checkpoints and weights; relative to the working directory
-    data: ../shared/data       # put before every relative path below; $DESCRIBER_DATA overrides it
-    seed: 0
-    ...                        # the rest is told by the dataclass of the kind
+kind: captioner            # backbone, captioner, classifier
+out: runs/captioner        # checkpoints and weights; relative to the working directory
+data: ../shared/data       # put before every relative path below; $DESCRIBER_DATA overrides it
+seed: 0
+...                        # the rest is told by the dataclass of the kind
 """
 
 import dataclasses
@@ -56,7 +56,9 @@ def make_recipe(fields: dict[str, Any]) -> Any:
     known = {field.name for field in dataclasses.fields(recipe)}
     given = {key: value for key, value in fields.items() if key != "kind"}
     if unknown := sorted(set(given) - known):
-        raise RecipeError(f"a {fields['kind']} recipe must have fields out of {sorted(known)}. Got {unknown}. Take them out.")
+        raise RecipeError(
+            f"a {fields['kind']} recipe must have fields out of {sorted(known)}. Got {unknown}. Take them out."
+        )
     try:
         return recipe(**given)
     except TypeError as fault:

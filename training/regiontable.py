@@ -51,7 +51,9 @@ def blobs(masks: Float[Tensor, "regions side side"], generator: torch.Generator)
     return (field > cut).float()
 
 
-def region_table(encoder: ExemplarEncoder, corpus: Corpus, cache: Path, seed: int = 0, batch_size: int = 64) -> RegionTable:
+def region_table(
+    encoder: ExemplarEncoder, corpus: Corpus, cache: Path, seed: int = 0, batch_size: int = 64
+) -> RegionTable:
     """The features of all regions; kept in ``cache`` (a .npy file) and read from there if the shape fits."""
     shape = (len(corpus) * N_LOOKS, encoder.n_features)
     if cache.exists() and np.load(cache, mmap_mode="r").shape == shape:

@@ -80,11 +80,13 @@ def look(
     batch_size: int = 64,
 ) -> Views:
     """Views of the photographs with the teacher's maps and logits; kept in ``cache`` and read from there next time."""
-    key = {"settings": asdict(settings), "layers": list(layers), "photos": [p.name or p.row for p in photos]}
+    key = {"settings": asdict(settings), "layers": list(layers), "photos": [p.name for p in photos]}
     if (cache / "key.json").exists() and json.loads((cache / "key.json").read_text()) == key:
         return _load(cache, layers)
     cache.mkdir(parents=True, exist_ok=True)
-    bases = {layer: _principal(maps, settings.components) for layer, maps in _sample_maps(photos, model, preprocess, layers)}
+    bases = {
+        layer: _principal(maps, settings.components) for layer, maps in _sample_maps(photos, model, preprocess, layers)
+    }
     n_views = len(photos) * (settings.n_crops + 1)
     images = np.lib.format.open_memmap(cache / "images.npy", "w+", np.uint8, (n_views, 3, settings.size, settings.size))
     shape = (n_views, settings.components, settings.grid, settings.grid)
@@ -93,14 +95,26 @@ def look(
     batches = _batches(photos, settings, batch_size)
     for start, views in track(batches, "teacher", total=-(-n_views // batch_size)):
         rows = slice(start, start + len(views))
-        images[rows] = np.stack([np.asarray(v.resize((settings.size, settings.size), Image.Resampling.BICUBIC)).transpose(2, 0, 1) for v in views])
+        images[rows] = np.stack(
+            [
+                np.asarray(v.resize((settings.size, settings.size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+                for v in views
+            ]
+        )
         maps, out = _forward(model, preprocess, views, layers)
         for layer in layers:
             targets[layer][rows] = _project(maps[layer], *bases[layer], settings.grid).half().numpy()
         if logits is None:
             logits = np.lib.format.open_memmap(cache / "logits.npy", "w+", np.float16, (n_views, out.shape[1]))
         logits[rows] = out.half().numpy()
-    np.savez(cache / "bases.npz", **{f"{layer}.{name}": part.numpy() for layer, basis in bases.items() for name, part in zip(("mean", "basis"), basis, strict=True)})
+    np.savez(
+        cache / "bases.npz",
+        **{
+            f"{layer}.{name}": part.numpy()
+            for layer, basis in bases.items()
+            for name, part in zip(("mean", "basis"), basis, strict=True)
+        },
+    )
     (cache / "key.json").write_text(json.dumps(key))
     return _load(cache, layers)
 

@@ -10,7 +10,6 @@ import torch
 from describer.captioner import Captioner
 from describer.errors import WeightsError
 from describer.vocabulary import BOS, EOS
-
 from tests.describer.captioners import PHRASES, random_sets, small_captioner
 
 
@@ -20,7 +19,9 @@ def slow_log_prob(captioner, text, memory, present):
     total = 0.0
     for position in range(1, len(ids)):
         prefix = torch.tensor(ids[:position])[None, None]
-        logits = captioner.decoder(prefix, memory[None][:, present], torch.ones(1, int(present.sum()), dtype=torch.bool))
+        logits = captioner.decoder(
+            prefix, memory[None][:, present], torch.ones(1, int(present.sum()), dtype=torch.bool)
+        )
         logits = logits[0, 0, -1].double()
         total += float(logits[ids[position]]) - math.log(sum(math.exp(x) for x in logits.tolist()))
     assert ids[0] == BOS and ids[-1] == EOS
@@ -36,7 +37,9 @@ def test_log_prob_and_log_prior_are_exact_up_to_the_end_token():
     assert fast.shape == (5, 3)
     for unit in range(5):
         for column, text in enumerate(texts):
-            assert float(fast[unit, column]) == pytest.approx(slow_log_prob(captioner, text, memory[unit], present[unit]), abs=1e-4)
+            assert float(fast[unit, column]) == pytest.approx(
+                slow_log_prob(captioner, text, memory[unit], present[unit]), abs=1e-4
+            )
     nothing, seen = captioner.unconditioned(1)
     for text, value in zip(texts, captioner.log_prior(texts).tolist(), strict=True):
         assert value == pytest.approx(slow_log_prob(captioner, text, nothing[0], seen[0]), abs=1e-4)

@@ -6,7 +6,6 @@ import torch
 from describer.decoding import DecodingSettings, PMILogits, describe_sets, generate_texts, shortlist
 from describer.errors import DescriberError
 from describer.inventory import Inventory
-
 from tests.describer.captioners import PHRASES, random_sets, small_captioner
 
 
@@ -95,7 +94,9 @@ def test_no_units_are_no_descriptions():
     assert describe_sets(captioner, memory[:0], present[:0], DecodingSettings()) == []
 
 
-@pytest.mark.parametrize("wrong", [{"strategy": "guess"}, {"weight": -0.1}, {"beam": 0}, {"n_best": 0}, {"max_length": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"strategy": "guess"}, {"weight": -0.1}, {"beam": 0}, {"n_best": 0}, {"max_length": 0}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(DescriberError, match="must be"):
         DecodingSettings(**wrong)

@@ -94,7 +94,7 @@ def test_any_timm_backbone_serves():
 
 
 def test_a_backbone_of_no_library_is_refused():
-    with pytest.raises(TargetError, match="backbone must be own, timm:NAME or hf:NAME. Got 'jax:vit'"):
+    with pytest.raises(TargetError, match=r"backbone must be own, timm:NAME or hf:NAME\. Got 'jax:vit'"):
         ExemplarEncoder(EncoderSettings(backbone="jax:vit"))
 
 
@@ -114,7 +114,7 @@ def exemplars_of(images):
     units, k = images.shape
     return Exemplars(
         "layer", torch.arange(units), images, torch.rand(units, k, generator=generator),
-        torch.rand(units, k, 5, 3, generator=generator).half(), torch.full((units,), 0.6), torch.zeros(units, dtype=torch.bool),
+        torch.rand(units, k, 5, 3, generator=generator).half(), torch.full((units,), 0.6), torch.zeros(units).bool(),
     )  # fmt: skip
 
 

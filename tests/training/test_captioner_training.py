@@ -32,8 +32,10 @@ def coloured_corpus(n=7, seed=0, source="colours"):
 
 def recipe(tmp_path, **changes):
     fields = {
-        "out": str(tmp_path / "out"), "sources": [], "encoder": {"width": 32, "n_layers": 1, "own": OWN}, "n_tokens": 60,
-        "n_layers": 1, "n_sets": 13, "n_exemplars": 5, "n_texts": 3, "steps": 60, "every": 30, "learning_rate": 3e-3, "dropout": 0.0,
+        "out": str(tmp_path / "out"), "sources": [], "encoder": {"width": 32, "n_layers": 1, "own": OWN}, 
+        "n_tokens": 60,
+        "n_layers": 1, "n_sets": 13, "n_exemplars": 5, "n_texts": 3, "steps": 60, "every": 30, "learning_rate": 3e-3,
+        "dropout": 0.0,
     }  # fmt: skip
     return CaptionerRecipe(**(fields | changes))
 
@@ -98,7 +100,9 @@ def test_every_region_has_its_looks(world):
     assert table.features.shape == (len(corpus) * N_LOOKS, captioner.encoder.n_features)
     region = 4
     maps = captioner.encoder.maps(torch.from_numpy(corpus.images[corpus.region_image[region]][None]).float() / 255)
-    exact = captioner.encoder.region_features(maps, torch.from_numpy(corpus.region_mask[region][None]).float() / 255, torch.tensor([0]))
+    exact = captioner.encoder.region_features(
+        maps, torch.from_numpy(corpus.region_mask[region][None]).float() / 255, torch.tensor([0])
+    )
     assert np.allclose(table.features[region * N_LOOKS], exact[0].numpy(), atol=2e-2)
 
 
@@ -106,8 +110,17 @@ def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
     seen, unseen = coloured_corpus(), coloured_corpus(seed=1)
     monkeypatch.setattr(training, "load_corpus", lambda _sources, folds, _cache: unseen if 8 in folds else seen)
     path = tmp_path / "recipe.yaml"
-    fields = {"kind": "captioner", "sources": [{"source": "captions"}], "out": str(tmp_path / "out"), "strangers": 0.0, "pairs": 0.0}
-    fields |= {name: getattr(recipe(tmp_path), name) for name in ("encoder", "n_tokens", "n_layers", "n_sets", "n_exemplars", "every", "dropout")}
+    fields = {
+        "kind": "captioner",
+        "sources": [{"source": "captions"}],
+        "out": str(tmp_path / "out"),
+        "strangers": 0.0,
+        "pairs": 0.0,
+    }
+    fields |= {
+        name: getattr(recipe(tmp_path), name)
+        for name in ("encoder", "n_tokens", "n_layers", "n_sets", "n_exemplars", "every", "dropout")
+    }
     path.write_text(json.dumps(fields | {"steps": 120, "learning_rate": 5e-3, "min_count": 3}))
     folder = train(path)
     captioner = Captioner.from_pretrained(folder)
