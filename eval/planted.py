@@ -33,8 +33,7 @@ from describer.training.sources import load_corpus
 
 SYNONYMS = Path(__file__).with_name("synonyms.yaml")
 EMPTY = frozenset(
-    "a an the of in on with and or at to by for is are things thing objects object areas area regions surfaces surface "
-    "patterns pattern textures texture color people's".split()  # noqa: SIM905 (a list of words reads best as words)
+    ["a", "an", "the", "of", "in", "on", "with", "and", "or", "at", "to", "by", "for", "is", "are", "things", "thing", "objects", "object", "areas", "area", "regions", "surfaces", "surface", "patterns", "pattern", "textures", "texture", "color", "people's"]
 )
 
 
