@@ -33,7 +33,9 @@ from describer.training.sources import load_corpus
 
 SYNONYMS = Path(__file__).with_name("synonyms.yaml")
 EMPTY = frozenset(
-    ["a", "an", "the", "of", "in", "on", "with", "and", "or", "at", "to", "by", "for", "is", "are", "things", "thing", "objects", "object", "areas", "area", "regions", "surfaces", "surface", "patterns", "pattern", "textures", "texture", "color", "people's"]
+    {"a", "an", "the", "of", "in", "on", "with", "and", "or", "at", "to", "by", "for", "is", "are", "thing", "things"}
+    | {"object", "objects", "area", "areas", "regions", "surface", "surfaces", "pattern", "patterns", "texture"}
+    | {"textures", "color", "people's"}
 )
 
 
