@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from describer.atlas import Atlas
@@ -30,6 +31,7 @@ from tests.describer.worlds import Namer, Squares
 NET = """
 from collections import OrderedDict
 import torch
+from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
@@ -342,3 +344,22 @@ def test_layers_verb(world: Path) -> None:
     table = run("layers", f"{world / 'net.py'}:load").stdout.splitlines()
     assert table[0].split() == ["layer", "module", "kind", "units", "height", "width"]
     assert len(table) == 1 + len(infos)
+
+
+def test_demo(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb with a small network and captioner in the place of the carried ones."""
+    target, captioner = load_target(f"{world / 'net.py'}:load"), Captioner.from_pretrained(world / "captioner")
+    monkeypatch.setattr("describer.data.targets.load_target", lambda source: target)
+    monkeypatch.setattr(Captioner, "carried", lambda: captioner)
+    done = run("demo", "--out", tmp_path / "demo", "--images", 19)
+    assert (done.exit_code, done.stderr) == (0, ""), done.exception
+    lines = done.stdout.splitlines()
+    rows = Atlas.open(tmp_path / "demo" / "atlas").units()
+    best = max((row for row in rows if row["pmi"] is not None), key=lambda row: row["pmi"])
+    assert lines[1].startswith(best["id"])
+    assert f"Contact sheet: {tmp_path / 'demo' / 'units.png'}" in lines
+    assert f"  describer show {tmp_path / 'demo' / 'atlas'} {best['id']} --out unit.png" in lines
+    with Image.open(tmp_path / "demo" / "units.png") as sheet:
+        assert sheet.width > 800
+    as_json = run("demo", "--out", tmp_path / "demo", "--images", 19, "--json")
+    assert [json.loads(line) for line in as_json.stdout.splitlines()] == rows
