@@ -31,7 +31,7 @@ from describer.training.fit import fit
 from describer.training.recipe import placed, under
 from describer.training.regiontable import RegionTable, region_table
 from describer.training.sources import load_corpus, read_texts
-from describer.vocabulary import PAD, Vocabulary
+from describer.vocabulary import EOS, PAD, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class CaptionerRecipe:
     "share of sets that are half one phrase, half another: 'A and B'"
     n_texts: int = 16
     "texts without pictures a step"
+    n_text_tokens: int = 12
+    "tokens of the longest of them; one long text would make a whole batch slow"
     contrast: float = 0.5
     "weight of the contrastive loss"
     steps: int = 5000
@@ -196,7 +198,9 @@ class SetLessons:
         self.corpus, self.table, self.recipe = corpus, table, recipe
         self.phrases = captioner.inventory.phrases
         self.tokens = captioner.vocabulary.encode(self.phrases, captioner.config.max_text_length - 2)
-        self.vocabulary, self.texts = captioner.vocabulary, list(texts)
+        self.vocabulary = captioner.vocabulary
+        lengths = (captioner.vocabulary.encode(texts) > EOS).sum(1).tolist() if texts else []
+        self.texts = [t for t, n in zip(texts, lengths, strict=True) if n <= recipe.n_text_tokens]
         self.longest = captioner.config.max_text_length - 2
         names = sorted(set(corpus.source))
         self.source = np.array([names.index(name) for name in corpus.source])
