@@ -34,7 +34,7 @@ class DecodingSettings:
 
     strategy: str = "rerank"
     "rerank: exact PMI of beam and inventory; beam, greedy, sample: PMI within generate"
-    weight: float = 0.5
+    weight: float = 0.2
     "lambda: how much of log p(d) is taken off; 0 is plain likelihood, 1 is PMI proper"
     beam: int = 8
     "width of the beam, or number of samples"
@@ -81,7 +81,7 @@ def generate_texts(
     present: Bool[Tensor, "units exemplars"],
     settings: DecodingSettings,
 ) -> list[list[str]]:
-    """Texts that ``generate`` finds for each unit, best first, distinct and not empty."""
+    """Texts that ``generate`` finds for each unit, best first, distinct, not empty, none that says a thing twice."""
     single = settings.strategy == "greedy"
     sample = settings.strategy == "sample"
     weight = 0.0 if settings.strategy == "rerank" else settings.weight
@@ -103,7 +103,13 @@ def generate_texts(
         )
     texts = captioner.vocabulary.decode(ids)
     rows = [texts[start : start + n_texts] for start in range(0, len(texts), n_texts)]
-    return [list(dict.fromkeys(filter(None, row))) for row in rows]
+    return [list(dict.fromkeys(text for text in row if text and not says_twice(text))) for row in rows]
+
+
+def says_twice(text: str) -> bool:
+    """Whether a text joins a thing to itself ("dogs and dogs"): a unit's words say no more than is required (Grice)."""
+    parts = text.split(" and ")
+    return len(set(parts)) < len(parts)
 
 
 @torch.inference_mode()

@@ -44,6 +44,8 @@ class CaptionerRecipe:
     "what people said of regions: see describer.training.sources"
     data: str = "."
     "folder put before relative paths"
+    start: str | None = None
+    "folder of a captioner to go on from, for instance the carried one; its sizes, words and backbone stay"
     backbone: str | None = None
     "folder of a trained backbone of ours; None: the one of ``encoder`` as the library has it"
     encoder: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class CaptionerRecipe:
     "layers of the decoder"
     dropout: float = 0.1
     "dropout in training, fraction"
+    power: float = 0.75
+    "a source's phrases are drawn by their counts to this power: 0 is all alike, 1 as often as people say them"
     min_count: int = 3
     "regions a phrase must have to be taught and to enter the inventory"
     n_sets: int = 128
@@ -107,7 +111,8 @@ class CaptionerRecipe:
             region_table(captioner.encoder, c, out / f"{n}.npy", self.seed)
             for n, c in (("seen", corpus), ("unseen", held_out))
         ]
-        standardise(captioner.encoder, tables[0])
+        if not self.start:
+            standardise(captioner.encoder, tables[0])
         lessons = SetLessons(captioner, corpus, tables[0], texts, self)
         judge = Judge(captioner.inventory, held_out, tables[1], self)
         fit(
@@ -132,6 +137,10 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
     """An untrained captioner with its vocabulary, inventory and backbone."""
     counts = {phrase: len(ids) for phrase, ids in corpus.phrases.items() if len(ids) >= recipe.min_count}
     inventory = Inventory(sorted(counts, key=lambda phrase: -counts[phrase]))
+    if recipe.start:
+        captioner = Captioner.from_pretrained(recipe.start)
+        captioner.inventory = inventory
+        return captioner
     written = [phrase for phrase, count in counts.items() for _ in range(1 + int(count**0.5))]
     vocabulary = Vocabulary.train([*written, *texts, *(t for _, said in corpus.sets for t in said)], recipe.n_tokens)
     torch.manual_seed(recipe.seed)
@@ -205,7 +214,7 @@ class SetLessons:
         names = sorted(set(corpus.source))
         self.source = np.array([names.index(name) for name in corpus.source])
         self.of_source = [np.flatnonzero(self.source == s) for s in range(len(names))]
-        # per source: the phrases it has often enough, each as likely as the square root of how often
+        # per source: the phrases it has often enough
         self.own: list[list[tuple[int, np.ndarray]]] = [[] for _ in names]
         for place, phrase in enumerate(self.phrases):
             ids = corpus.phrases[phrase]
@@ -213,7 +222,7 @@ class SetLessons:
                 mine = ids[self.source[ids] == s]
                 if len(mine) >= recipe.min_count:
                     self.own[s].append((place, mine))
-        self.chances = [_cumulative([min(len(ids), 400) ** 0.5 for _, ids in own]) for own in self.own]
+        self.chances = [_cumulative([len(ids) ** recipe.power for _, ids in own]) for own in self.own]
         self.shares = _cumulative(
             [recipe.shares.get(name, 1.0) * bool(own) for name, own in zip(names, self.own, strict=True)]
         )
@@ -256,6 +265,8 @@ class SetLessons:
         first, ids = self.phrase(rng)
         if kind < recipe.pairs:
             second, others = self.phrase(rng)
+            if second == first:
+                return self.draw(rng)
             half = [rng.permutation(part)[: max(2, size // 2)] for part in (ids, others)]
             return np.concatenate(half)[: recipe.n_exemplars], f"{self.phrases[first]} and {self.phrases[second]}", -1
         members = rng.permutation(ids)[:size]
@@ -279,7 +290,10 @@ def _cumulative(weights: Sequence[float]) -> np.ndarray:
 
 
 class Judge:
-    """BLEU of what the captioner says of held-out sets, against every phrase that most of the set shares."""
+    """BLEU of the likeliest text of held-out sets, against every phrase that most of the set shares.
+
+    By plain likelihood, as published: PMI looks for what is special in a set, which no list of references holds.
+    """
 
     def __init__(
         self, inventory: Inventory, corpus: Corpus, table: RegionTable, recipe: CaptionerRecipe, n_sets: int = 256
@@ -311,7 +325,7 @@ class Judge:
         captioner._embedded, captioner._priors = None, {}
         with torch.inference_mode():
             memory = captioner.encode(self.features, self.present)
-            settings = DecodingSettings(beam=4, shortlist=32, max_length=8)
+            settings = DecodingSettings(weight=0.0, beam=4, shortlist=32, max_length=8)
             rows = [
                 c
                 for start in range(0, len(memory), 64)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from describer.decoding import DecodingSettings, PMILogits, describe_sets, generate_texts, shortlist
+from describer.decoding import DecodingSettings, PMILogits, describe_sets, generate_texts, says_twice, shortlist
 from describer.errors import DescriberError
 from describer.inventory import Inventory
 from tests.describer.captioners import PHRASES, random_sets, small_captioner
@@ -86,6 +86,12 @@ def test_without_an_inventory_the_beam_alone_decides():
     memory, present = random_sets(captioner)
     rows = describe_sets(captioner, memory, present, DecodingSettings(beam=2, max_length=4))
     assert all(candidate.origin == "beam" for row in rows for candidate in row)
+
+
+def test_nothing_is_said_twice():
+    assert says_twice("dogs and dogs")
+    assert not says_twice("blue shirts and blue pants")
+    assert not says_twice("dogs")
 
 
 def test_no_units_are_no_descriptions():
