@@ -14,6 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
+from describer.errors import WeightsError
 from describer.exemplars import Exemplars
 
 
@@ -34,7 +35,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Description:
-    """What one method says of one unit."""
+    """What one method says of one unit; raises WeightsError where a score is NaN."""
 
     layer: str
     "dotted name of the module"
@@ -56,6 +57,9 @@ class Description:
             raise ValueError(f"a description must name its layer, unit and method. Got {self!r}.")
         if self.text is not None and not self.text.strip():
             raise ValueError(f"text must have words, or be None. Got {self.text!r} for {self.id}.")
+        if any(math.isnan(score) for score in self.scores.values()):
+            told = ", ".join(f"{name}={score}" for name, score in self.scores.items())
+            raise WeightsError(f"scores of {self.id} must be numbers. Got {told}. Use a describer with sound weights.")
 
     @property
     def id(self) -> str:

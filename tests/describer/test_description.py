@@ -5,6 +5,7 @@ import math
 import pytest
 
 from describer.description import Candidate, Description
+from describer.errors import WeightsError
 
 
 def test_id_is_layer_and_unit() -> None:
@@ -37,9 +38,14 @@ def test_nameless_description_is_refused(fields: tuple[str, int, str]) -> None:
 
 
 def test_score_hides_what_is_not_finite() -> None:
-    description = Description("a", 0, "x", "caption", {"pmi": 1.5, "log_prob": -math.inf, "iou": math.nan})
+    description = Description("a", 0, "x", "caption", {"pmi": 1.5, "log_prob": -math.inf})
     assert [description.score(name) for name in ("pmi", "log_prob", "iou", "score")] == [1.5, None, None, None]
 
 
 def test_candidate_is_a_value() -> None:
     assert Candidate("a", -1.0, -2.0, 1.0, "beam") == Candidate("a", -1.0, -2.0, 1.0, "beam")
+
+
+def test_score_that_is_no_number_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"scores of a:0 must be numbers. Got pmi=nan. Use a describer with sound"):
+        Description("a", 0, "x", "caption", {"pmi": math.nan})
