@@ -51,7 +51,7 @@ class ImageSet(ABC):
         return self._digest()
 
     def inputs(self, preprocess: Preprocess | None) -> Dataset[tuple[int, Tensor | None]]:
-        """(index, preprocessed picture), or (index, None) where the picture cannot be read."""
+        """(index, preprocessed picture), or (index, None) where it cannot be read or preprocess does not take it."""
         if preprocess is None:
             raise ImagesError("Pictures must go to a model with a preprocess. Got a generator. Use latents:N.")
         return PreprocessedImages(self, preprocess)
@@ -68,10 +68,9 @@ class PreprocessedImages(Dataset[tuple[int, Tensor | None]]):
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | None]:
         try:
-            image = self.images.image(index)
-        except ImagesError:
+            return index, self.preprocess(self.images.image(index))
+        except Exception:  # one odd picture among thousands must not end the run; the index is reported
             return index, None
-        return index, self.preprocess(image)
 
 
 def load_images(source: str, target: Target | None = None) -> ImageSet:

@@ -114,8 +114,9 @@ def _checked_latents(source: str, model: nn.Module) -> tuple[int, ...]:
 
 
 def _fingerprint(source: str, model: nn.Module, inputs: Tensor | None) -> str:
-    """sha256; the folder of a factory's file does not count."""
-    digest = hashlib.sha256((Path(source).name if ".py:" in source else source).encode())
+    """sha256; where a file or a folder lies does not count."""
+    is_local = ".py" in source or Path(source.removeprefix("hf:")).is_dir()
+    digest = hashlib.sha256((Path(source).name if is_local else source).encode())
     for name, value in model.state_dict().items():
         if isinstance(value, Tensor):
             digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())

@@ -66,7 +66,7 @@ def probe(
     numbers of this process's images. Raises ImagesError for fewer readable images than k, ActivationError for NaN,
     TargetError for layers without units or a model that does not take the inputs.
     """
-    settings = settings or ProbeSettings()
+    settings, layers = settings or ProbeSettings(), list(dict.fromkeys(layers))
     n_inputs = len(inputs)  # type: ignore[arg-type]
     if settings.k > n_inputs:
         message = f"k must be at most the number of images. Got k={settings.k} and {n_inputs} image(s)"

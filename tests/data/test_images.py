@@ -107,6 +107,11 @@ def test_inputs_carry_none_for_unreadable_pictures(photos):
     assert [None if x is None else x.mean().item() for _, x in found] == [0, 10, 20, None]
 
 
+def test_inputs_carry_none_for_pictures_that_preprocess_does_not_take(photos):
+    inputs = load_images(str(photos)).inputs(lambda image: torch.tensor(1 / image.getpixel((0, 0))[0]))
+    assert [inputs[i][1] is None for i in range(3)] == [True, False, False]
+
+
 def test_pictures_do_not_go_to_a_generator(photos):
     with pytest.raises(ImagesError, match="Use latents:N"):
         load_images(str(photos)).inputs(None)

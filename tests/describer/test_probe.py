@@ -95,7 +95,7 @@ def assert_by_loops(found, maps, images, settings, size=11):
 def test_against_plain_loops(k, quantile, batch_size, compat):
     model, inputs = Net(), Inputs()
     settings = ProbeSettings(k=k, quantile=quantile, batch_size=batch_size, compat=compat)
-    result = probe(model, inputs, ["last", "conv", "head"], settings)
+    result = probe(model, inputs, ["last", "conv", "head", "last"], settings)
     maps, images = activations(model, inputs)
     assert list(result.exemplars) == ["last", "conv", "head"] and result.n_images == N and result.skipped == []
     for layer, found in result.exemplars.items():
