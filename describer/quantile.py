@@ -89,7 +89,7 @@ class StreamingQuantile:
         start, end = int(self.fill.amin()), int(self.fill.amax()) + values.shape[0] * values.shape[2]
         if end > self.pool.shape[1] or start != int(self.fill.amax()) or bool((self.bound > -math.inf).any()):
             return False
-        torch.neg(values.transpose(0, 1).flatten(1), out=self.pool[:, start:end])
+        self.pool[:, start:end] = -values.transpose(0, 1).flatten(1)
         self.fill += end - start
         return True
 

@@ -229,6 +229,19 @@ def test_maps_beyond_half_precision(scale):
     assert found.maps[0, 0, 0, 0].item() == pytest.approx(scale * (N - 1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_precisions(dtype):
+    class Typed(Planted):
+        def forward(self, x):
+            return self.inner(torch.cat((x, -x), 1).to(dtype))
+
+    settings = ProbeSettings(k=3, quantile=0.9, batch_size=8)
+    found = probe(Typed(), Numbered(), ["inner"], settings).exemplars["inner"]
+    plain = probe(Typed(), Numbered(), ["inner"], settings).exemplars["inner"]
+    assert found.threshold.dtype == torch.float32 and same(found, plain)
+    assert found.activations[0].tolist() == [52, 51, 50] and found.threshold.tolist() == [47] * 3 + [-5] * 3
+
+
 class Faulty(Planted):
     def __init__(self, value):
         super().__init__()
