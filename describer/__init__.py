@@ -1,13 +1,13 @@
 """Says in words what every unit of a neural network responds to.
 
-    from describer.data import load_images, load_target
-    from describer.probe import probe
-    from describer.captioner import Captioner
+from describer.data import load_images, load_target
+from describer.probe import probe
+from describer.captioner import Captioner
 
-    target = load_target("torchvision:resnet50")
-    images = load_images("photos/", target.preprocess)
-    for layer, exemplars in probe(target, images, ["layer4"]).items():
-        descriptions = Captioner.carried().describe(exemplars)
+target = load_target("torchvision:resnet50")
+images = load_images("photos/", target.preprocess)
+for layer, exemplars in probe(target, images, ["layer4"]).items():
+    descriptions = Captioner.carried().describe(exemplars)
 """
 
 from pathlib import Path

@@ -10,6 +10,7 @@ last is a top-down sum of the stages (Lin et al. 2017, feature pyramid networks)
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,9 @@ def lab(rgb: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:
 class PerceptualLevel(nn.Module):
     """Colour names, colour and oriented edge energy on a grid of 4-pixel cells; no parameters."""
 
+    foci: Tensor
+    owner: Tensor
+    luma: Tensor
     n_orientations = 8
     n_channels = len(COLOUR_FOCI) + 4 + 2 * (n_orientations + 1)
 
@@ -99,11 +103,16 @@ class PyramidBackbone(nn.Module):
     """
 
     size = 128
+    mean: Tensor
+    std: Tensor
+    trunk: Any
 
     def __init__(self, channels: Sequence[int] = (64, 128, 256, 384), semantic: int = 256) -> None:
         super().__init__()
         self.perceptual = PerceptualLevel()
-        self.trunk = ResNet(BasicBlock, (2, 2, 2, 2), num_classes=0, channels=tuple(channels), zero_init_last=False)
+        self.trunk = ResNet(
+            cast(Any, BasicBlock), (2, 2, 2, 2), num_classes=0, channels=tuple(channels), zero_init_last=False
+        )
         self.lateral = nn.ModuleList(nn.Conv2d(c, semantic, 1) for c in channels[1:])
         self.smooth = nn.Sequential(
             nn.Conv2d(semantic, semantic, 3, padding=1, bias=False), nn.BatchNorm2d(semantic), nn.ReLU()

@@ -185,7 +185,7 @@ class Captioner(PreTrainedModel, GenerationMixin):
         )
         return Seq2SeqLMOutput(logits=self.decoder(decoder_input_ids[:, None], memory, present)[:, 0])
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Whole prefixes every step: texts are short, a cache would not pay."""
         return {
             "decoder_input_ids": input_ids,

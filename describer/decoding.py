@@ -10,7 +10,7 @@ same difference into every step of ``generate``.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -88,7 +88,8 @@ def generate_texts(
     n_texts = 1 if single else settings.beam
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        ids = captioner.generate(
+        generate: Any = captioner.generate  # type: ignore[misc]  # its stubs know only their own models
+        ids = generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=memory),
             attention_mask=present.long(),
             logits_processor=LogitsProcessorList([PMILogits(captioner, weight)] if weight else []),

@@ -103,9 +103,9 @@ def describe(
             found = probe(target.model, images.inputs(target.preprocess), unprobed, settings, wanted_units, told)
             if atlas:
                 _write_exemplars(atlas, found, seen, report)
-        for describer in describers if atlas else ():
+        for describer in describers:
             for entry in wanted.layers:
-                if describer.method not in atlas.entry(entry.name).methods:
+                if atlas and describer.method not in atlas.entry(entry.name).methods:
                     _describe_layer(atlas, entry.name, describer, seen, report)
     processes.share(None)  # the others wait until all is written
     return Atlas.open(out)

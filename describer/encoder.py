@@ -10,6 +10,7 @@ of exemplars cannot matter (Set Transformer, Lee 2019). An empty mask gives zero
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,11 @@ class EncoderSettings:
 
 
 class LibraryBackbone(nn.Module):
-    """A timm or Hugging Face model that answers with its feature maps, last levels first to last."""
+    """A timm or Hugging Face model that answers with its feature maps, first to last."""
+
+    model: Any
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, source: str, pretrained: bool = False) -> None:
         super().__init__()
@@ -76,6 +81,8 @@ class LibraryBackbone(nn.Module):
 class ExemplarEncoder(nn.Module):
     """Backbone, mask pooling and set transformer; ``n_features`` numbers a region, ``settings.width`` an exemplar."""
 
+    feature_mean: Tensor
+    feature_std: Tensor
     main_input_name = "features"  # what transformers' generate asks an encoder for
 
     def __init__(self, settings: EncoderSettings, pretrained_backbone: bool = False) -> None:

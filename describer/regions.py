@@ -18,7 +18,7 @@ from torch import Tensor
 from describer.description import ImageSource
 from describer.encoder import ExemplarEncoder
 from describer.exemplars import Exemplars
-from describer.upsample import upsample
+from describer.upsample import Padding, upsample
 
 MASK_SIZE = 64
 MAX_BYTES = 1 << 29
@@ -72,7 +72,7 @@ def exemplar_features(
     distinct, owner = torch.unique(shown, return_inverse=True)
     order = torch.argsort(owner, stable=True)
     bounds = torch.searchsorted(owner[order], torch.arange(len(distinct) + 1))
-    padding = "zeros" if exemplars.compat == "milan" else "border"
+    padding: Padding = "zeros" if exemplars.compat == "milan" else "border"
     for first in range(0, len(distinct), encoded.batch_size):
         last = min(first + encoded.batch_size, len(distinct))
         rows = order[int(bounds[first]) : int(bounds[last])]

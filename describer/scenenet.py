@@ -26,6 +26,11 @@ class SceneClassifier(nn.Module):
     """
 
     size = 128
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
+    tags: nn.Linear
 
     def __init__(self, n_classes: int, n_tags: int, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()

@@ -75,7 +75,7 @@ def _measure_colors(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray] | N
         return None
     for color in CHECKED:
         levels = inverse @ (_value(preprocess, color) - black)
-        wanted = np.float64(color)
+        wanted = np.array(color, np.float64)
         if len(black) == 1:
             wanted = np.full(3, float(forward[0] @ wanted) / forward.sum())
         if np.abs(levels - wanted).max() > TOLERANCE:

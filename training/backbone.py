@@ -103,20 +103,22 @@ class Student(nn.Module):
         """Loss of a step: the first ``len(logits)`` images are views, the others carry a region and its phrases."""
         *_, top, semantic = self.backbone.learnt(images)
         n_views = len(logits)
-        losses = [
-            F.mse_loss(
-                F.avg_pool2d(head(semantic[:n_views]), semantic.shape[-1] // targets[layer].shape[-1]).float(),
-                targets[layer],
-            )
-            for layer, head in self.maps.items()
-        ]
+        maps = torch.stack(
+            [
+                F.mse_loss(
+                    F.avg_pool2d(head(semantic[:n_views]), semantic.shape[-1] // targets[layer].shape[-1]).float(),
+                    targets[layer],
+                )
+                for layer, head in self.maps.items()
+            ]
+        ).sum()
         whole = torch.cat([semantic.mean((2, 3)), top.mean((2, 3))], 1)[:n_views]
         taught = F.kl_div(F.log_softmax(self.logits(whole).float(), 1), F.softmax(logits, 1), reduction="batchmean")
         regions = torch.cat([masked_mean(level[n_views:], masks) for level in (semantic, top)], 1)
         named = -(F.log_softmax(self.phrases(regions).float(), 1) * said).sum(1).mean()
         return {
-            "loss": sum(losses) + 0.3 * taught + 0.3 * named,
-            "maps": sum(losses).detach(),
+            "loss": maps + 0.3 * taught + 0.3 * named,
+            "maps": maps.detach(),
             "taught": taught.detach(),
             "named": named.detach(),
         }

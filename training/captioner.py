@@ -336,7 +336,7 @@ class Judge:
         captioner._embedded, captioner._priors = None, {}
         first = [row[0].text for row in rows]
         most = max(map(len, self.shared))
-        references = [[shared[i] if i < len(shared) else None for shared in self.shared] for i in range(most)]
+        references: Any = [[shared[i] if i < len(shared) else None for shared in self.shared] for i in range(most)]
         bleu = sacrebleu.corpus_bleu(first, references, smooth_method="add-k").score
         named = np.mean([text in shared for text, shared in zip(first, self.shared, strict=True)])
         within = np.mean(

@@ -94,7 +94,7 @@ def drawn(n: int, seed: int, cache: Path) -> tuple[np.ndarray, np.ndarray, np.nd
         ]
         tags.append(np.concatenate(shares) >= 0.01)
     result = np.stack(images), np.array(kinds), np.stack(tags)
-    np.savez(cache, **dict(zip(("images", "kinds", "tags"), result, strict=True)))
+    np.savez(cache, allow_pickle=False, **dict(zip(("images", "kinds", "tags"), result, strict=True)))
     return result
 
 

@@ -42,7 +42,9 @@ class StepTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.parts: dict[str, list[float]] = {}
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(  # type: ignore[override]
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
         """The loss of a batch; its named parts are remembered for the log."""
         out = model(**inputs)
         for name, value in out.items():
@@ -60,6 +62,7 @@ class StepTrainer(Trainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """What the judge says of the model as it is now."""
         assert self.judge is not None
+        assert self.model is not None
         self.model.eval()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.judge(self.model).items()}
         self.model.train()
@@ -119,7 +122,8 @@ def fit(
         eval_dataset=Indices(1) if judge else None,
     )  # fmt: skip
     trainer.judge = judge
-    last = get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None
+    kept = Path(out) / "checkpoints"
+    last = get_last_checkpoint(str(kept)) if kept.is_dir() else None
     trainer.train(resume_from_checkpoint=last if resume else None)
     log = {"log": trainer.state.log_history, "best": trainer.state.best_metric, "steps": trainer.state.global_step}
     (Path(out) / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")

@@ -109,6 +109,7 @@ def look(
         logits[rows] = out.half().numpy()
     np.savez(
         cache / "bases.npz",
+        allow_pickle=False,
         **{
             f"{layer}.{name}": part.numpy()
             for layer, basis in bases.items()
