@@ -119,6 +119,7 @@ def test_goes_on_layer_by_layer(whole: Path, tmp_path: Path) -> None:
     assert content(path) == content(whole)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_the_same_command_ends_with_the_same_atlas(whole: Path, tmp_path: Path) -> None:
     """The writer is killed (SIGKILL) by itself at the n-th call that changes the disk, for every n."""
     killer = (
