@@ -6,6 +6,7 @@ parts = processes.gather(part)                   # on the first: every process's
 whole = processes.share(join(parts) if parts else None)
 """
 
+import atexit
 import os
 from dataclasses import dataclass
 from typing import TypeVar
@@ -35,6 +36,7 @@ class Processes:
             from accelerate import PartialState
 
             PartialState(cpu=not torch.cuda.is_available())  # without a GPU it would not form a group by itself
+            atexit.register(_leave)
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls(0, 1)
@@ -54,3 +56,9 @@ class Processes:
         box = [whole]
         dist.broadcast_object_list(box)
         return box[0]
+
+
+def _leave() -> None:
+    """Leaves the group that `current` joined; a process that ends inside one may be aborted by its threads."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
