@@ -142,6 +142,7 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
         captioner.inventory = inventory
         return captioner
     written = [phrase for phrase, count in counts.items() for _ in range(1 + int(count**0.5))]
+    written.append(" and ".join(list(counts)[:2]))  # the word that joins a pair
     vocabulary = Vocabulary.train([*written, *texts, *(t for _, said in corpus.sets for t in said)], recipe.n_tokens)
     torch.manual_seed(recipe.seed)
     config = CaptionerConfig(

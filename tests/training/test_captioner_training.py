@@ -19,14 +19,14 @@ COLOURS = {"red things": (200, 20, 20), "green things": (20, 150, 30), "blue thi
 OWN = {"channels": [8, 11, 13, 17], "semantic": 19}
 
 
-def coloured_corpus(n=7, seed=0, source="colours"):
-    """n pictures a colour, each with one region, its phrase, and the phrase of all."""
+def coloured_corpus(n=7, seed=0, source="colours", of_all=("things",)):
+    """n pictures a colour, each with one region, its phrase, and the phrases of all."""
     rng, builder = np.random.default_rng(seed), CorpusBuilder(source)
     for phrase, colour in COLOURS.items():
         for _ in range(n):
             noise = rng.integers(-15, 16, (31, 37, 3))
             picture = Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8))
-            builder.add_region(builder.add_image(picture), None, [f"some {phrase}"], [phrase, "things"])
+            builder.add_region(builder.add_image(picture), None, [f"some {phrase}"], [phrase, *of_all])
     return builder.corpus()
 
 
@@ -107,7 +107,7 @@ def test_every_region_has_its_looks(world):
 
 
 def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
-    seen, unseen = coloured_corpus(), coloured_corpus(seed=1)
+    seen, unseen = coloured_corpus(of_all=()), coloured_corpus(seed=1, of_all=())
     monkeypatch.setattr(training, "load_corpus", lambda _sources, folds, _cache: unseen if 8 in folds else seen)
     path = tmp_path / "recipe.yaml"
     fields = {
