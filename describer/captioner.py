@@ -105,7 +105,7 @@ class Captioner(PreTrainedModel, GenerationMixin):
         """log p of whole token sequences in nats: every token after BOS up to and with EOS, padding not counted."""
         logits = self.decoder(tokens[..., :-1], memory, present).float()
         target = tokens[..., 1:]
-        each = torch.log_softmax(logits, -1).gather(-1, target[..., None])[..., 0]
+        each = logits.gather(-1, target[..., None])[..., 0] - logits.logsumexp(-1)
         return each.masked_fill(target == PAD, 0.0).sum(-1)
 
     @torch.inference_mode()

@@ -25,6 +25,8 @@ from describer.vocabulary import EOS, PAD
 if TYPE_CHECKING:
     from describer.captioner import Captioner
 
+COLUMNS = 8
+"Texts a unit that are scored in one go."
 STRATEGIES = ("rerank", "beam", "greedy", "sample")
 
 
@@ -138,11 +140,21 @@ def score_texts(
     if not width:
         return [[] for _ in texts], {}
     distinct = list(dict.fromkeys(text for row in texts for text in row))
-    row_of = {text: row for row, text in enumerate(distinct)}
     ids = captioner.tokens(distinct)
-    chosen = torch.tensor([[row_of[text] for text in row] + [0] * (width - len(row)) for row in texts])
-    scores = captioner.token_log_probs(ids[chosen.to(ids.device)], memory, present)
-    log_probs = [row[: len(own)] for row, own in zip(scores.tolist(), texts, strict=True)]
+    lengths = dict(zip(distinct, (ids != PAD).sum(1).tolist(), strict=True))
+    row_of = {text: row for row, text in enumerate(distinct)}
+    # long texts first and in columns of like length, so that little padding is scored
+    ordered = [sorted(row, key=lambda text: -lengths[text]) for row in texts]
+    parts = []
+    for start in range(0, width, COLUMNS):
+        part = [row[start : start + COLUMNS] for row in ordered]
+        wide = max(map(len, part))
+        longest = max(lengths[text] for row in part for text in row)
+        chosen = torch.tensor([[row_of[text] for text in row] + [0] * (wide - len(row)) for row in part])
+        parts.append(captioner.token_log_probs(ids[chosen.to(ids.device), :longest], memory, present))
+    rows = torch.cat(parts, 1).tolist()
+    scores = [dict(zip(own, row, strict=False)) for own, row in zip(ordered, rows, strict=True)]
+    log_probs = [[found[text] for text in row] for found, row in zip(scores, texts, strict=True)]
     return log_probs, captioner.priors(distinct)
 
 
