@@ -1,6 +1,6 @@
 """The method ``caption``: says of every unit what a person would say of its exemplars, by PMI.
 
-describer = CaptionDescriber(Captioner.carried(), DecodingSettings(weight=0.2))
+describer = CaptionDescriber(Captioner.carried(), DecodingSettings(weight=0.3))
 descriptions = describer.describe(exemplars, images)     # one a unit, n-best with scores in nats
 """
 

@@ -1,6 +1,6 @@
 """Decoding by pointwise mutual information: log p(d|E) - weight * log p(d), in nats (MILAN, Hernandez 2022, eq. 3).
 
-    candidates = describe_sets(captioner, memory, present, DecodingSettings(weight=0.5))
+    candidates = describe_sets(captioner, memory, present, DecodingSettings(weight=0.3))
     candidates[0][0].text          # the best text of the first unit
 
 ``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those nearest
@@ -10,6 +10,7 @@ same difference into every step of ``generate``.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,7 +37,7 @@ class DecodingSettings:
 
     strategy: str = "rerank"
     "rerank: exact PMI of beam and inventory; beam, greedy, sample: PMI within generate"
-    weight: float = 0.2
+    weight: float = 0.3
     "lambda: how much of log p(d) is taken off; 0 is plain likelihood, 1 is PMI proper"
     beam: int = 8
     "width of the beam, or number of samples"
@@ -110,9 +111,9 @@ def generate_texts(
 
 
 def says_twice(text: str) -> bool:
-    """Whether a text joins a thing to itself ("dogs and dogs"): a unit's words say no more than is required (Grice)."""
-    parts = text.split(" and ")
-    return len(set(parts)) < len(parts)
+    """Whether a text joins a thing to itself ("hills and brown hills"): say no more than is required (Grice)."""
+    parts = [set(part.split()) for part in text.split(" and ")]
+    return any(one <= other for one, other in permutations(parts, 2))
 
 
 @torch.inference_mode()

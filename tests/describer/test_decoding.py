@@ -90,6 +90,7 @@ def test_without_an_inventory_the_beam_alone_decides():
 
 def test_nothing_is_said_twice():
     assert says_twice("dogs and dogs")
+    assert says_twice("hills and brown hills")
     assert not says_twice("blue shirts and blue pants")
     assert not says_twice("dogs")
 
