@@ -40,6 +40,7 @@ def all_sections(context: typer.Context) -> None:
         for section in SECTIONS:
             subprocess.run([sys.executable, __file__, section], check=True)
         return
+    os.environ |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
     load = os.getloadavg()[0]
     say("", f"{context.invoked_subcommand}: {processor()}, {os.cpu_count()} cores, load {load:.1f}, seed {SEED}")
 
