@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from describer.backbone import PyramidBackbone
@@ -46,6 +46,8 @@ class BackboneRecipe:
     "what people said of regions: see describer.training.sources"
     data: str = "."
     "folder put before relative paths"
+    start: str | None = None
+    "folder of a backbone to go on from; its heads are not kept and learn anew"
     folds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4, 5])
     "folds of photographs that may be used"
     n_crops: int = 3
@@ -80,6 +82,8 @@ class BackboneRecipe:
         corpus = load_corpus(placed(self.sources, self.data), self.folds, Path(self.out).parent / "corpus")
         lessons = Lessons(views, corpus, self)
         student = Student(views, len(lessons.phrases))
+        if self.start:
+            student.backbone.load_state_dict(load_file(Path(self.start) / WEIGHTS))
         fit(student, lessons, self.out, self.steps, self.learning_rate, self.seed, resume)
         save_file({k: v.contiguous() for k, v in student.backbone.state_dict().items()}, Path(self.out) / WEIGHTS)
         return Path(self.out)
