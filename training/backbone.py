@@ -83,10 +83,20 @@ class BackboneRecipe:
         lessons = Lessons(views, corpus, self)
         student = Student(views, len(lessons.phrases))
         if self.start:
-            student.backbone.load_state_dict(load_file(Path(self.start) / WEIGHTS))
+            load_learnt(student.backbone, self.start)
         fit(student, lessons, self.out, self.steps, self.learning_rate, self.seed, resume)
         save_file({k: v.contiguous() for k, v in student.backbone.state_dict().items()}, Path(self.out) / WEIGHTS)
         return Path(self.out)
+
+
+def load_learnt(backbone: PyramidBackbone, folder: str | Path) -> None:
+    """Puts the weights of a trained backbone of ours into ``backbone``; what is computed, not learnt, stays."""
+    learnt = {
+        name: weight
+        for name, weight in load_file(Path(folder) / WEIGHTS).items()
+        if not name.startswith("perceptual.")
+    }
+    backbone.load_state_dict(backbone.state_dict() | learnt)
 
 
 class Student(nn.Module):

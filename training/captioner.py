@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from describer.captioner import Captioner, CaptionerConfig
 from describer.decoding import DecodingSettings, describe_sets
 from describer.encoder import EncoderSettings, ExemplarEncoder
 from describer.inventory import Inventory
-from describer.training.backbone import WEIGHTS
+from describer.training.backbone import load_learnt
 from describer.training.corpus import Corpus
 from describer.training.fit import fit
 from describer.training.recipe import placed, under
@@ -151,13 +150,7 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
     captioner = Captioner(config)
     captioner.vocabulary, captioner.inventory = vocabulary, inventory
     if recipe.backbone:
-        backbone = captioner.encoder.backbone
-        learnt = {
-            name: weight
-            for name, weight in load_file(Path(recipe.backbone) / WEIGHTS).items()
-            if not name.startswith("perceptual.")
-        }
-        backbone.load_state_dict(backbone.state_dict() | learnt)
+        load_learnt(captioner.encoder.backbone, recipe.backbone)
     elif captioner.encoder.settings.backbone != "own":
         captioner.encoder.backbone = ExemplarEncoder(captioner.encoder.settings, pretrained_backbone=True).backbone
     return captioner
