@@ -6,7 +6,9 @@ DescriberError
 ├── ActivationError    activations that cannot be ranked (NaN, wrong shape)
 ├── AtlasError         an atlas that is missing, foreign, older or not writable
 ├── WeightsError       weights that are missing, pickled or of another shape
-└── RecipeError        a training recipe that cannot be carried out
+├── RecipeError        a training recipe that cannot be carried out
+├── ConceptsError      labels, concepts or masks that do not fit together
+└── FormulaError       a logical form that cannot be read or evaluated
 """
 
 
@@ -36,3 +38,11 @@ class WeightsError(DescriberError):
 
 class RecipeError(DescriberError):
     """A training recipe that cannot be carried out."""
+
+
+class ConceptsError(DescriberError):
+    """Labels, concepts or masks that do not fit together."""
+
+
+class FormulaError(DescriberError):
+    """A logical form that cannot be read or evaluated."""
