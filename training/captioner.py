@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import coo_matrix
 from torch import Tensor, nn
 
 from describer.captioner import Captioner, CaptionerConfig
@@ -217,6 +218,11 @@ class SetLessons:
                 if len(mine) >= recipe.min_count:
                     self.own[s].append((place, mine))
         self.chances = [_cumulative([len(ids) ** recipe.power for _, ids in own]) for own in self.own]
+        self.kinds = kinds_of(corpus, self.phrases)
+        self.said: list[set[int]] = [set() for _ in range(len(corpus))]
+        for place, phrase in enumerate(self.phrases):
+            for region in corpus.phrases[phrase].tolist():
+                self.said[region].add(place)
         self.shares = _cumulative(
             [recipe.shares.get(name, 1.0) * bool(own) for name, own in zip(names, self.own, strict=True)]
         )
@@ -264,17 +270,40 @@ class SetLessons:
             half = [rng.permutation(part)[: max(2, size // 2)] for part in (ids, others)]
             return np.concatenate(half)[: recipe.n_exemplars], f"{self.phrases[first]} and {self.phrases[second]}", -1
         members = rng.permutation(ids)[:size]
+        first = self.most_special(first, members)
         strange = rng.random(len(members)) < rng.uniform(0, recipe.strangers)
         strange[int(rng.integers(len(members)))] = False
         pool = self.of_source[self.source[members[0]]]
         members = np.where(strange, pool[rng.integers(0, len(pool), len(members))], members)
         return members, self.phrases[first], first
 
+    def most_special(self, place: int, members: np.ndarray) -> int:
+        """The rarest kind of a phrase that all members are ("animals" that are all dogs: "dogs"), or the phrase."""
+        shared = self.kinds[place].intersection(*(self.said[region] for region in members.tolist()))
+        return min(shared, key=lambda kind: (len(self.corpus.phrases[self.phrases[kind]]), kind), default=place)
+
     def phrase(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """The place of a random phrase and regions of which it was said, mostly of one source, as in a probe set."""
         source = int(np.searchsorted(self.shares, rng.random()))
         place, mine = self.own[source][int(np.searchsorted(self.chances[source], rng.random()))]
         return place, mine if rng.random() < 0.8 else self.corpus.phrases[self.phrases[place]]
+
+
+def kinds_of(corpus: Corpus, phrases: Sequence[str], least: float = 0.8) -> list[set[int]]:
+    """Per phrase the places of its kinds: phrases of which nearly all regions have the phrase too, but not the reverse.
+
+    A set should be told by the most special thing that is true of all of it (Grice's maxim of quantity).
+    """
+    ids = [corpus.phrases[phrase] for phrase in phrases]
+    counts = np.array([len(own) for own in ids])
+    columns = np.repeat(np.arange(len(phrases)), counts)
+    said = coo_matrix((np.ones(len(columns)), (np.concatenate([*ids, []]), columns)), (len(corpus), len(phrases)))
+    both = (said.T @ said).tocoo()  # regions of which row and column were said
+    special = (both.data >= least * counts[both.row]) & (counts[both.row] < least * counts[both.col])
+    kinds: list[set[int]] = [set() for _ in phrases]
+    for kind, general in zip(both.row[special].tolist(), both.col[special].tolist(), strict=True):
+        kinds[general].add(kind)
+    return kinds
 
 
 def _cumulative(weights: Sequence[float]) -> np.ndarray:

@@ -11,7 +11,7 @@ from describer.captioner import Captioner
 from describer.errors import RecipeError
 from describer.training import captioner as training
 from describer.training import train
-from describer.training.captioner import CaptionerRecipe, Judge, SetLessons, new_captioner, standardise
+from describer.training.captioner import CaptionerRecipe, Judge, SetLessons, kinds_of, new_captioner, standardise
 from describer.training.corpus import CorpusBuilder
 from describer.training.regiontable import N_LOOKS, blobs, region_table
 
@@ -75,6 +75,37 @@ def test_members_of_a_set_share_its_phrase(world):
         assert inside.any()
         strange, total = strange + int((~inside).sum()), total + len(regions)
     assert 0 < strange / total < wanted.strangers
+
+
+def test_a_set_is_told_by_the_most_special_thing_true_of_all_of_it(world):
+    wanted, corpus, captioner, table = world
+    lessons = SetLessons(captioner, corpus, table, [], wanted)
+    places = {phrase: captioner.inventory.phrases.index(phrase) for phrase in ("things", *COLOURS)}
+    assert lessons.kinds[places["things"]] == {places[colour] for colour in COLOURS}, "7 of 7 in, 7 of 21 out"
+    assert all(not lessons.kinds[places[colour]] for colour in COLOURS)
+    red, blue = corpus.phrases["red things"], corpus.phrases["blue things"]
+    assert lessons.most_special(places["things"], red[:3]) == places["red things"]
+    assert lessons.most_special(places["things"], np.append(red[:3], blue[0])) == places["things"]
+    assert lessons.most_special(places["red things"], red[:3]) == places["red things"]
+
+
+def test_kinds_agree_with_counting_by_hand():
+    rng = np.random.default_rng(0)
+    builder = CorpusBuilder("words")
+    picture = builder.add_image(Image.new("RGB", (5, 5)))
+    chance = np.array([0.9, 0.6, 0.5, 0.2, 0.1])
+    for _ in range(53):
+        own = rng.random(5) < chance
+        own[3] &= own[1]  # 3 is a kind of 1
+        builder.add_region(picture, None, [], [f"p{i}" for i in np.flatnonzero(own)])
+    corpus, phrases = builder.corpus(), [f"p{i}" for i in range(5)]
+    sets = [set(corpus.phrases[p].tolist()) for p in phrases]
+    wanted = [
+        {q for q in range(5) if len(sets[q] & sets[p]) >= 0.8 * len(sets[q]) and len(sets[q]) < 0.8 * len(sets[p])}
+        for p in range(5)
+    ]
+    assert kinds_of(corpus, phrases) == wanted
+    assert 3 in wanted[1]
 
 
 def test_the_target_of_the_contrast_is_the_phrase_of_the_set(world):

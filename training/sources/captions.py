@@ -12,10 +12,10 @@ from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
 
 
 def read_captions(
-    paths: Paths, folds: Collection[int], min_people: int = 2, limit: int | None = None, source: str = "captions"
+    paths: Paths, folds: Collection[int], min_people: int = 2, limit: int | None = None, name: str = "captions"
 ) -> Corpus:
     """One region a picture; its phrases are those named (or implied: puppies are dogs) by `min_people` people."""
-    builder, wanted = CorpusBuilder(source), check_folds(folds)
+    builder, wanted = CorpusBuilder(name), check_folds(folds)
     n_images = 0
     for row in read_rows(paths, ["image", "captions"]):
         if fold_of(row["image"]) not in wanted:
