@@ -14,6 +14,7 @@ After Andreas, Dragan & Klein 2017, Translating Neuralese, eq. 3; no array of me
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -46,8 +47,8 @@ Direction = Literal["forward", "reverse", "js"]
 Weights = Literal["mixture", "product", "source", "uniform"]
 Criterion = Literal["belief", "direct", "pmi", "random"]
 
-CHUNK = 2**26
-"Bytes of the largest array made on the way."
+CHUNK = 2**24
+"Bytes of the messages that are compared at once: what fits a cache."
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +93,19 @@ def divergence(
     is normal over contexts. Log-beliefs of a listener may be given as they are with `weights="uniform"`.
     """
     source, target, log_prior = _checked_pair(source, target, log_prior)
-    left, right = (_Side.of(_lapsed(side, log_prior, lapse), log_prior) for side in (source, target))
     if direction == "reverse":
-        return _kl(right, left, "right" if weights == "source" else weights, chunk).T.contiguous()
-    if direction == "js":
-        return _jensen_shannon(left, right, weights, chunk)
-    return _kl(left, right, "left" if weights == "source" else weights, chunk)
+        kind = "right" if weights == "source" else weights
+    else:
+        kind = "left" if weights == "source" else weights
+    other = _Side.of(target, log_prior, lapse)
+    blocks = []
+    for part in source.split(max(chunk // max(target[0].nbytes, 1), 1)) if len(source) else ():
+        side = _Side.of(part, log_prior, lapse)
+        if direction == "js":
+            blocks.append(_jensen_shannon(side, other, kind, chunk))
+        else:
+            blocks.append(_kl(other, side, kind).T if direction == "reverse" else _kl(side, other, kind))
+    return torch.cat(blocks) if blocks else source.new_zeros(0, len(target))
 
 
 def translate(
@@ -136,41 +144,50 @@ def translate(
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side of a divergence, contexts and hypotheses flat in the last axis."""
+    """The beliefs of one side; a cell is a hypothesis of a context, all contexts of the first hypothesis first."""
 
-    log_belief: Float[Tensor, "messages cells"]
+    logs: Float[Tensor, "messages cells"]
+    "log p(hypothesis | message, context); 0 where that is impossible"
+    belief: Float[Tensor, "messages cells"]
+    impossible: Float[Tensor, "messages cells"] | None
+    "1 where the belief is 0 for certain; None: nowhere"
     weight: Float[Tensor, "messages contexts"]
     "p(message | what occurred), normal over contexts"
 
     @classmethod
-    def of(cls, log_likelihood: LogLikelihood, log_prior: Tensor) -> "_Side":
-        occurred = log_likelihood[..., 0]
-        if occurred.shape[1] == 1:
-            occurred = torch.zeros_like(occurred)
-        never = occurred.isneginf().all(1, keepdim=True)  # it occurred in none of these contexts: they weigh alike
-        weight = torch.where(never, 0.0, occurred).softmax(1)
-        return cls(_beliefs(log_likelihood, log_prior).flatten(1), weight)
+    def of(cls, log_likelihood: LogLikelihood, log_prior: Tensor, lapse: float) -> "_Side":
+        log_likelihood = _lapsed(log_likelihood, log_prior, lapse)
+        occurred = log_likelihood[..., 0] if len(log_prior) > 1 else torch.zeros_like(log_likelihood[..., 0])
+        if occurred.numel() and occurred.amax(1).amin() == -torch.inf:  # it occurred in none of these contexts
+            occurred = torch.where(occurred.isneginf().all(1, keepdim=True), 0.0, occurred)
+        log_belief = _beliefs(log_likelihood, log_prior).mT.flatten(1)  # (messages, cells)
+        belief, impossible = log_belief.exp(), None
+        if log_belief.numel() and log_belief.amin() == -torch.inf:
+            mask = log_belief.isneginf()
+            log_belief, impossible = torch.where(mask, 0.0, log_belief), mask.to(log_belief)
+        return cls(log_belief, belief, impossible, occurred.softmax(1))
 
-    def rows(self, part: slice) -> "_Side":
-        return _Side(self.log_belief[part], self.weight[part])
-
-    def alike(self) -> "_Side":
-        return _Side(self.log_belief, torch.ones_like(self.weight))
-
-    def by_context(self, values: Tensor) -> Float[Tensor, "messages contexts hypotheses"]:
-        return values.unflatten(1, (self.weight.shape[1], -1))
+    def by_context(self, values: Tensor) -> Float[Tensor, "messages hypotheses contexts"]:
+        return values.unflatten(1, (-1, self.weight.shape[1]))
 
     def weighted(self, values: Tensor) -> Float[Tensor, "messages cells"]:
-        return (self.by_context(values) * self.weight[..., None]).flatten(1)
+        return (self.by_context(values) * self.weight[:, None]).flatten(1)
 
-    @property
-    def mass(self) -> Float[Tensor, "messages cells"]:
-        return self.weighted(self.log_belief.exp())
-
-    @property
+    @cached_property
     def negentropy(self) -> Float[Tensor, "messages contexts"]:
-        belief = self.log_belief.exp()
-        return self.by_context(torch.xlogy(belief, belief)).sum(2) * self.weight
+        return self.by_context(self.belief * self.logs).sum(1)
+
+    @cached_property
+    def weighted_belief(self) -> Float[Tensor, "messages cells"]:
+        return self.weighted(self.belief)
+
+    @cached_property
+    def weighted_logs(self) -> Float[Tensor, "messages cells"]:
+        return self.weighted(self.logs)
+
+    @cached_property
+    def weighted_impossible(self) -> Float[Tensor, "messages cells"] | None:
+        return None if self.impossible is None else self.weighted(self.impossible)
 
 
 _TERMS: dict[str, tuple[tuple[float, bool, bool], ...]] = {
@@ -183,52 +200,44 @@ _TERMS: dict[str, tuple[tuple[float, bool, bool], ...]] = {
 "Weights over contexts as sums of (share, times the left side's, times the right side's)."
 
 
-def _kl(left: _Side, right: _Side, weights: str, chunk: int) -> Float[Tensor, "left right"]:
+def _kl(left: _Side, right: _Side, weights: str) -> Float[Tensor, "left right"]:
     """Weighted KL(left || right): sum_s w [ sum_d p log p - sum_d p log q ], both parts matrix products."""
-    impossible = right.log_belief.isneginf()
-    logs = torch.where(impossible, 0.0, right.log_belief)  # 0 log 0 is 0; p log 0 is put in below
-    mask = impossible.to(logs) if impossible.any() else None
-    terms = [(share, by_left, right if by_right else right.alike()) for share, by_left, by_right in _TERMS[weights]]
-    given = [
-        (share, by_left, side.weight, side.weighted(logs), None if mask is None else side.weighted(mask))
-        for share, by_left, side in terms
-    ]
-    out = logs.new_zeros(len(left.log_belief), len(logs))
-    n_rows = max(chunk // max(logs[:1].nbytes, 1), 1)
-    for start in range(0, len(out), n_rows):
-        rows = slice(start, start + n_rows)
-        part = left.rows(rows)
-        for share, by_left, weight, weighted_logs, forbidden in given:
-            side = part if by_left else part.alike()
-            value = side.negentropy @ weight.T - side.mass @ weighted_logs.T
-            if weights == "product":
-                common = side.weight @ weight.T
-                value = torch.where(common > 0, value / common, torch.inf)  # never sent where the other is said
-            if forbidden is not None:
-                value[side.mass @ forbidden.T > 0] = torch.inf
-            out[rows] += share * value
-    return out / (left.weight.shape[1] if weights == "uniform" else 1)
+    total = left.logs.new_zeros(len(left.logs), len(right.logs))
+    everywhere = torch.ones_like(left.weight[:1])
+    for share, by_left, by_right in _TERMS[weights]:
+        belief = left.weighted_belief if by_left else left.belief
+        negentropy = left.negentropy * left.weight if by_left else left.negentropy
+        logs = right.weighted_logs if by_right else right.logs
+        value = negentropy @ (right.weight if by_right else everywhere).T - belief @ logs.T
+        if weights == "product":
+            common = left.weight @ right.weight.T
+            value = torch.where(common > 0, value / common, torch.inf)  # never sent where the other is said
+        impossible = right.weighted_impossible if by_right else right.impossible
+        if impossible is not None:
+            value = torch.where(belief @ impossible.T > 0, torch.inf, value)
+        total += share * value
+    return total / (left.weight.shape[1] if weights == "uniform" else 1)
 
 
-def _jensen_shannon(left: _Side, right: _Side, weights: Weights, chunk: int) -> Float[Tensor, "left right"]:
+def _jensen_shannon(left: _Side, right: _Side, weights: str, chunk: int) -> Float[Tensor, "left right"]:
     """Weighted Jensen-Shannon divergence; it is no matrix product, so in blocks of contexts, message by message."""
-    ours, theirs = (side.by_context(side.log_belief.exp()) for side in (left, right))
-    own = [torch.xlogy(belief, belief).sum(2) for belief in (ours, theirs)]  # (messages, contexts)
+    ours, theirs = left.by_context(left.belief), right.by_context(right.belief)
     out, norm = (theirs.new_zeros(len(ours), len(theirs)) for _ in range(2))
-    span = max(chunk // max(theirs[:, :1].nbytes, 1), 1)
-    for start in range(0, theirs.shape[1], span):
+    span = max(chunk // max(theirs[..., :1].nbytes, 1), 1)
+    for start in range(0, theirs.shape[2], span):
         cut = slice(start, start + span)
         for row, belief in enumerate(ours):
-            mean = (belief[cut] + theirs[:, cut]) / 2  # (right, span, hypotheses)
-            apart = (own[0][row, cut] + own[1][:, cut]) / 2 - torch.xlogy(mean, mean).sum(2)
+            mean = (belief[:, cut] + theirs[..., cut]) / 2  # (right, hypotheses, span)
+            own = (left.negentropy[row, cut] + right.negentropy[:, cut]) / 2
+            apart = own - torch.xlogy(mean, mean).sum(1)  # (right, span)
             weight = _joint(left.weight[row, cut], right.weight[:, cut], weights)
             out[row] += (apart * weight).sum(1)
             norm[row] += weight.sum(1)
     return torch.where(norm > 0, out / norm, torch.inf)
 
 
-def _joint(left: Float[Tensor, " span"], right: Float[Tensor, "right span"], weights: Weights) -> Tensor:
-    kinds = {"product": left * right, "mixture": (left + right) / 2, "source": left.expand_as(right)}
+def _joint(left: Float[Tensor, " span"], right: Float[Tensor, "right span"], weights: str) -> Tensor:
+    kinds = {"product": left * right, "mixture": (left + right) / 2, "left": left.expand_as(right)}
     return kinds.get(weights, torch.ones_like(right))
 
 
@@ -256,9 +265,10 @@ def _occurred(log_likelihood: LogLikelihood) -> Float[Tensor, "messages states"]
 
 
 def _beliefs(log_likelihood: LogLikelihood, log_prior: Tensor) -> LogLikelihood:
-    joint = log_likelihood + log_prior
-    impossible = joint.isneginf().all(2, keepdim=True)
-    return torch.where(impossible, log_prior, joint).log_softmax(2)
+    joint = (log_likelihood + log_prior).mT.contiguous()  # (messages, hypotheses, contexts): quicker, as these are few
+    if joint.numel() and joint.amax(1).amin() == -torch.inf:
+        joint = torch.where(joint.isneginf().all(1, keepdim=True), log_prior.T, joint)
+    return joint.log_softmax(1).mT
 
 
 def _lapsed(log_likelihood: LogLikelihood, log_prior: Tensor, lapse: float) -> LogLikelihood:

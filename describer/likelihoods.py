@@ -87,10 +87,10 @@ def checked(log_likelihood: Tensor, name: str) -> LogLikelihood:
             f"{name} must be of shape (messages, contexts, hypotheses), none of the last two 0. "
             f"Got {tuple(log_likelihood.shape)} {log_likelihood.dtype}. Give log p(message | state)."
         )
-    if bool((log_likelihood.isnan() | log_likelihood.isposinf()).any()):
+    highest = log_likelihood.flatten(1).amax(1)  # NaN where there is one
+    if not bool((highest < torch.inf).all()):
         raise DescriberError(f"{name} must be log-likelihoods below inf. Got NaN or inf. Look at their logarithms.")
-    impossible = log_likelihood.isneginf().flatten(1).all(1).nonzero().flatten().tolist()
-    if impossible:
+    if impossible := highest.isneginf().nonzero().flatten().tolist():
         raise DescriberError(
             f"{name} must be possible somewhere. Got -inf in every state for number {impossible[0]}. Leave it out."
         )
