@@ -133,6 +133,11 @@ def _from_package(name: str, pretrained: bool) -> Loaded:
 
 
 def _from_file(source: str) -> Loaded:
+    return _unpacked(from_file(source), source)
+
+
+def from_file(source: str) -> Any:
+    """What the factory of PATH.py:FACTORY gave, unchecked; TargetError where it cannot be called."""
     path, _, factory = source.rpartition(":")
     if not path.endswith(".py"):
         path, factory = source, ""
@@ -151,7 +156,7 @@ def _from_file(source: str) -> Loaded:
         except Exception as fault:
             message = f"{path}:{factory} must return a model. Got {reason(fault)}. Call it by hand to see where."
             raise TargetError(message) from fault
-    return _unpacked(gave, source)
+    return gave
 
 
 def _unpacked(gave: Any, source: str) -> Loaded:

@@ -1,6 +1,6 @@
 """Recipes: YAML files that say what is trained, on what, how, and with which seed.
 
-kind: captioner            # backbone, captioner, classifier
+kind: captioner            # backbone, captioner, classifier, nli
 out: runs/captioner        # checkpoints and weights; relative to the working directory
 data: ../shared/data       # put before every relative path below; $DESCRIBER_DATA overrides it
 seed: 0
@@ -20,6 +20,7 @@ KINDS = {
     "backbone": ("describer.training.backbone", "BackboneRecipe"),
     "captioner": ("describer.training.captioner", "CaptionerRecipe"),
     "classifier": ("describer.training.classifier", "ClassifierRecipe"),
+    "nli": ("describer.training.nli", "NliRecipe"),
 }
 
 PATHS = ("path", "paths", "labels", "masks", "photos")
