@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 
@@ -71,6 +71,17 @@ class StepTrainer(Trainer):
         return metrics
 
 
+class Told(TrainerCallback):
+    """Tells how many steps are done, and of how many."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self.progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """After every step."""
+        self.progress(state.global_step, state.max_steps)
+
+
 def fit(
     model: nn.Module,
     lessons: Callable[[Sequence[int]], dict[str, Tensor]],
@@ -83,8 +94,10 @@ def fit(
     best: str | None = None,
     patience: int | None = None,
     every: int = 200,
+    bf16: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains ``model`` in place and returns the Trainer's log.
+    """Trains ``model`` in place and returns the Trainer's log; told ``progress``, it prints nothing itself.
 
     With ``judge`` and ``best`` the weights with the highest judged number are the ones the model ends with, and
     training stops after ``patience`` judgements without a better one.
@@ -100,7 +113,8 @@ def fit(
         weight_decay=0.05,
         max_grad_norm=1.0,
         seed=seed,
-        bf16=True,
+        bf16=bf16,
+        disable_tqdm=progress is not None,
         use_cpu=not cuda,
         save_steps=every,
         save_total_limit=2,
@@ -116,12 +130,16 @@ def fit(
         dataloader_num_workers=0,
         dataloader_pin_memory=cuda,
     )
-    stop = [EarlyStoppingCallback(patience)] if judge and best and patience else []
+    callbacks: list[TrainerCallback] = [EarlyStoppingCallback(patience)] if judge and best and patience else []
+    if progress:
+        callbacks.append(Told(progress))
     trainer = StepTrainer(
-        model=model, args=arguments, train_dataset=Indices(steps), data_collator=lessons, callbacks=stop,
+        model=model, args=arguments, train_dataset=Indices(steps), data_collator=lessons, callbacks=callbacks,
         eval_dataset=Indices(1) if judge else None,
     )  # fmt: skip
     trainer.judge = judge
+    if progress:
+        trainer.remove_callback(PrinterCallback)
     kept = Path(out) / "checkpoints"
     last = get_last_checkpoint(str(kept)) if kept.is_dir() else None
     trainer.train(resume_from_checkpoint=last if resume else None)
