@@ -1,6 +1,7 @@
 """Recipes: YAML files that say what is trained, on what, how, and with which seed.
 
-kind: captioner            # backbone, captioner, classifier, nli
+kind: captioner            # backbone, captioner, classifier, nli; or a recipe of a higher floor by its whole name,
+                           # such as describer.eval.games.training:PlayersRecipe
 out: runs/captioner        # checkpoints and weights; relative to the working directory
 data: ../shared/data       # put before every relative path below; $DESCRIBER_DATA overrides it
 seed: 0
@@ -8,7 +9,9 @@ seed: 0
 """
 
 import dataclasses
+import importlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,7 @@ def read_recipe(path: str | Path, **changes: Any) -> Any:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as fault:
         raise RecipeError(f"a recipe must be valid YAML. Got {path}: {str(fault).splitlines()[0]}.") from fault
-    if not isinstance(fields, dict) or fields.get("kind") not in KINDS:
+    if not isinstance(fields, dict) or _place(fields.get("kind")) is None:
         kind = fields.get("kind") if isinstance(fields, dict) else fields
         raise RecipeError(f"kind must be one of {', '.join(KINDS)}. Got {kind!r} in {path}.")
     return make_recipe(fields | changes)
@@ -50,10 +53,7 @@ def read_recipe(path: str | Path, **changes: Any) -> Any:
 
 def make_recipe(fields: dict[str, Any]) -> Any:
     """The frozen dataclass of a recipe's fields; an unknown or missing field is a RecipeError."""
-    import importlib
-
-    module, name = KINDS[fields["kind"]]
-    recipe = getattr(importlib.import_module(module), name)
+    recipe = _recipe(fields["kind"])
     known = {field.name for field in dataclasses.fields(recipe)}
     given = {key: value for key, value in fields.items() if key != "kind"}
     if unknown := sorted(set(given) - known):
@@ -64,6 +64,23 @@ def make_recipe(fields: dict[str, Any]) -> Any:
         return recipe(**given)
     except TypeError as fault:
         raise RecipeError(f"a {fields['kind']} recipe must name all its fields. Got: {fault}.") from fault
+
+
+def _place(kind: Any) -> tuple[str, str] | None:
+    """Module and name of a kind; of whole names only those of this package, so that no recipe runs other code."""
+    if isinstance(kind, str) and re.fullmatch(r"describer(\.\w+)+:\w+Recipe", kind):
+        module, _, name = kind.partition(":")
+        return module, name
+    return KINDS.get(kind) if isinstance(kind, str) else None
+
+
+def _recipe(kind: str) -> Any:
+    place = _place(kind)
+    assert place is not None
+    try:
+        return getattr(importlib.import_module(place[0]), place[1])
+    except (ImportError, AttributeError) as fault:
+        raise RecipeError(f"kind must name a recipe that there is. Got {kind!r}: {fault}.") from fault
 
 
 def under(data: str, path: Any) -> Any:
