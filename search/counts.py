@@ -11,7 +11,7 @@ A mask costs the pixels that it has; memory grows with the signatures that units
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, Int64
@@ -74,6 +74,7 @@ class UnitCounts:
             raise ConceptsError(f"{path} must hold counts of masks. Got: {fault}. Count the masks again.") from fault
 
 
+@runtime_checkable
 class Ground(Protocol):
     """What masks are counted on: the signatures of images by index."""
 
@@ -97,10 +98,11 @@ class MaskCounter:
         self.shifts = (0, *shifts)
         self._tallies = [_Tally(n_units, len(ground)) for _ in self.shifts]
 
-    def add(
-        self, image: int, masks: Bool[np.ndarray, "n height width"], units: Int[np.ndarray, " n"] | None = None
-    ) -> None:
-        """Takes the masks of one image, of these units or of all; ConceptsError where they are of another size."""
+    def add(self, image: int, masks: np.ndarray, units: Sequence[int] | Int[np.ndarray, " n"] | None = None) -> None:
+        """Takes the masks of one image, bool (n, height, width), of these n units or of all.
+
+        ConceptsError where they are of another size or kind.
+        """
         masks = np.asarray(masks)
         units = np.arange(self.n_units) if units is None else np.asarray(units, np.int64)
         self._check(image, masks, units)

@@ -1,7 +1,7 @@
 """Logical forms over concepts: AND, OR, NOT and, for words, NEIGHBORS.
 
     form = parse('water AND NOT (blue OR "swimming pool")')
-    str(form)                                       # 'water AND NOT "swimming pool" AND NOT blue'
+    str(form)                                       # 'water AND NOT blue AND NOT "swimming pool"'
     form == ~Concept("blue") & ~Concept("swimming pool") & Concept("water")     # True: one canonical form
     form.length                                     # 3, the number of concepts; NOT is free
     form.evaluate(lambda leaf: masks[leaf.name])    # the mask of the form from the masks of its leaves
@@ -173,9 +173,9 @@ def _joined(kind: type[And] | type[Or], terms: Iterable[Form]) -> Form:
     return kind(tuple(sorted(flat, key=_order))) if len(flat) > 1 else next(iter(flat))
 
 
-def _order(form: Form) -> tuple[int, str]:
+def _order(form: Form) -> tuple[int, list[str], str]:
     """Leaves first, then their opposites, then longer terms, each by the alphabet."""
-    return (Concept, Neighbors, Not, And, Or).index(type(form)), str(form)
+    return (Concept, Neighbors, Not, And, Or).index(type(form)), [leaf.name for leaf in form.leaves], str(form)
 
 
 def quoted(name: str) -> str:

@@ -108,9 +108,8 @@ def _checked(
             f"counts must be (units, {len(table)} signatures). Got {held.shape}. Count the masks on this table."
         )
     if max_length < 1 or beam_size < 1:
-        raise ConceptsError(
-            f"max_length and beam_size must be at least 1. Got {max_length} and {beam_size}. Raise them."
-        )
+        told = f"Got {max_length} and {beam_size}"
+        raise ConceptsError(f"max_length and beam_size must be at least 1. {told}. Raise them.")
     if not 0 < length_penalty <= 1:
         raise ConceptsError(f"length_penalty must be above 0 and at most 1. Got {length_penalty}. Try 0.97.")
     if compat not in (None, "compexp"):

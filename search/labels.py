@@ -9,7 +9,7 @@ A concept is one label of one category. The same name in two categories is told 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -24,6 +24,7 @@ Names = Mapping[str, Sequence[str] | Mapping[int, str]]
 "category -> names by label id; id 0 and empty names are no concepts"
 
 
+@runtime_checkable
 class LabelSource(Protocol):
     """Labelled images by index; what a table is made from and what its masks are counted on."""
 
@@ -42,7 +43,7 @@ class LabelSource(Protocol):
 
 
 class ArrayLabels:
-    """Labels that lie in arrays: maps (images, height, width) or (images, maps, height, width), scalars (images, ...)."""
+    """Labels in arrays: maps (images, height, width) or (images, maps, height, width), scalars (images, ...)."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class ArrayLabels:
         return maps, scalars
 
 
+@runtime_checkable
 class Labelled(Protocol):
     """What is known of one picture, whatever the resolution of its maps."""
 
@@ -81,6 +83,7 @@ class Labelled(Protocol):
     def scalars(self) -> Mapping[str, Sequence[int]]: ...
 
 
+@runtime_checkable
 class Pictures(Protocol):
     """Labelled pictures, as `describer.data.concepts` loads them."""
 

@@ -88,7 +88,7 @@ class Parts:
         return np.frombuffer(b"".join(order), np.int32), lengths, sizes
 
     def finish(self) -> tuple[np.ndarray, np.ndarray, Int64[np.ndarray, " rows"], tuple[int, ...]]:
-        """Concepts, where each row's begin (as in a sparse matrix), pixels of each row, and the first row of each part."""
+        """Concepts, where each row's begin (as in a sparse matrix), pixels of each, and the first row of each part."""
         last = self._arrays()
         self.image_starts += (self.n_images,)
         rows = (0, *np.cumsum([*self._full, len(last[1])]).tolist())

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csc_array, csr_array, hstack
 
 from describer.errors import ConceptsError, FormulaError
 from describer.files import renamed
@@ -34,6 +34,7 @@ from describer.search.parts import MAX_SIGNATURES, Disk, Parts, warn
 from describer.search.pixels import signatures_of
 
 FORMAT = "describer-signatures-1"
+_ARRAYS = ("indptr", "indices", "sizes", "image_starts", "row_starts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +151,9 @@ class SignatureTable:
         rows = [place[word] for words in self.neighbors.values() for word in words]
         columns = [column for column, words in enumerate(self.neighbors.values()) for _ in words]
         shape = (len(self.names), len(self.neighbors))
-        joined = (
-            self.matrix.astype(np.int32) @ csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=shape)
-        ) > 0
-        return stacked(self.matrix, joined.astype(np.int8))
+        words = csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=shape)
+        joined = (self.matrix.astype(np.int32) @ words) > 0
+        return csr_array(hstack((self.matrix, joined), format="csr", dtype=np.int8))
 
     @cached_property
     def postings(self) -> csc_array:
@@ -161,7 +161,7 @@ class SignatureTable:
         return csc_array(self.leaf_matrix)
 
     def with_neighbors(self, neighbors: Mapping[str, Sequence[str]]) -> "SignatureTable":
-        """A table whose forms may say NEIGHBORS(name): name or any of its neighbors; ConceptsError for unknown names."""
+        """A table whose forms may say NEIGHBORS(name): name or any of its neighbors; ConceptsError for unknown ones."""
         joined = {name: tuple(dict.fromkeys((name, *words))) for name, words in neighbors.items()}
         known = set(self.names)
         if strange := sorted({word for words in joined.values() for word in words} - known):
@@ -172,8 +172,8 @@ class SignatureTable:
         """The same table on labelled images, for counting; ConceptsError where these are others by name or number."""
         if source is not None and (len(source) != self.n_images or ConceptNames(source.names).names != self.names):
             raise ConceptsError(
-                f"labels must be those of the table, {self.n_images} images. Got {len(source)} of other names or number. "
-                f"Build the table again."
+                f"labels must be those of the table, {self.n_images} images. Got {len(source)}, of other names or "
+                f"number. Build the table again."
             )
         return replace(self, source=source)
 
@@ -262,8 +262,8 @@ class SignatureTable:
         """Counts masks image by image, as they come; see MaskCounter."""
         return MaskCounter(self, n_units, shifts)
 
-    def count(self, masks: Bool[np.ndarray, "units images height width"]) -> UnitCounts:
-        """The mask pixels of every unit by signature; `masks` may lie on disk, one image is read at a time."""
+    def count(self, masks: np.ndarray) -> UnitCounts:
+        """The pixels by signature of masks, bool (units, images, height, width); these may lie on disk."""
         if masks.ndim != 4 or masks.shape[1] != self.n_images:
             raise ConceptsError(
                 f"masks must be (units, {self.n_images} images, height, width). Got {masks.shape}. "
@@ -316,7 +316,7 @@ class SignatureTable:
         try:
             with safe_open(path, "np") as file:
                 about = file.metadata() or {}
-                found = {name: file.get_tensor(name) for name in file.keys() if about.get("format") == FORMAT}
+                found = {name: file.get_tensor(name) for name in _ARRAYS if about.get("format") == FORMAT}
         except (OSError, SafetensorError) as fault:
             raise ConceptsError(f"{path} must hold signatures. Got: {fault}. Build the table again.") from fault
         if about.get("format") != FORMAT:
@@ -368,10 +368,3 @@ def binary(indices: np.ndarray, indptr: np.ndarray, n_columns: int) -> csr_array
     """A matrix of ones where `indices` say, without a copy of these."""
     data = np.ones(len(indices), np.int8)
     return csr_array((data, indices, indptr), shape=(len(indptr) - 1, n_columns), copy=False)
-
-
-def stacked(left: csr_array, right: csr_array) -> csr_array:
-    """Both side by side."""
-    from scipy.sparse import hstack
-
-    return csr_array(hstack((left, right), format="csr", dtype=np.int8))
