@@ -120,18 +120,25 @@ def demo(
     network access nor data.
     """
     from describer import terminal
+    from describer.choices import captioner_of, decoding_of
+    from describer.data.concepts import load_concepts
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
     from describer.picture import best_cards, contact_sheet
+    from describer.search.describers import form_describers
+    from describer.search.dissect import DissectSettings
 
     target = load_target("carried:scenes")
     with terminal.progress_bars() as progress:
-        images, describers = load_images(f"scenes:{n_images}:7"), [_captioner(None, _decoding("caption"), "cpu")]
+        images, concepts = load_images(f"scenes:{n_images}:7"), load_concepts(f"scenes:{n_images}:7")
+        forms = form_describers(concepts, ["formula"], dissection=DissectSettings(size=64, n_shifts=0))
+        describers = [captioner_of(None, decoding_of(), "cpu"), *forms]
         atlas = describe_units(target, images, out / "atlas", describers, progress=progress)
         progress("drawing the contact sheet", 0, 1)
         rows, sheet = atlas.units(), out / "units.png"
-        about = f"{terminal.counted(rows)} · each row is one unit with the image regions that drive it most"
+        told = terminal.counted([row for row in rows if row["method"] == "caption"])
+        about = f"{told} · each row is one unit with the image regions that drive it most"
         contact_sheet(best_cards(atlas, 24), target.name, about).save(sheet)
         progress("drawing the contact sheet", 1, 1)
     if as_json:
@@ -139,9 +146,10 @@ def demo(
     best = sorted((row for row in rows if row["pmi"] is not None), key=lambda row: -row["pmi"])
     terminal.print_units(best[:SHOWN])
     example = best[0]["id"] if best else rows[0]["id"]
-    terminal.print_lines(
-        "", f"{len(rows)} units: {terminal.counted(rows)}.", f"Contact sheet: {sheet}", "", "Go on with:"
-    )
+    terminal.print_lines("", "The same network in concepts of the drawn world, by IoU with its labels:", "")
+    by_iou = sorted((row for row in rows if row["iou"] is not None), key=lambda row: -row["iou"])
+    terminal.print_units(by_iou[:SHOWN])
+    terminal.print_lines("", *terminal.told_by_method(rows), f"Contact sheet: {sheet}", "", "Go on with:")
     terminal.print_lines(f"  describer show {out / 'atlas'} {example} --out unit.png")
     terminal.print_lines(f"  describer units {out / 'atlas'}", "  describer describe MODEL IMAGES --out atlas")
     return None
@@ -186,7 +194,21 @@ def describe(
         list[str] | None, typer.Option(metavar="GLOB", help="layers, repeated or with commas; default: the stages")
     ] = None,
     units: Annotated[str | None, typer.Option(metavar="RANGES", help="0-63 or 3,5,8-11; default: all")] = None,
-    method: Annotated[str, typer.Option(metavar="METHOD", help="how to describe")] = "caption",
+    method: Annotated[
+        str | None, typer.Option(metavar="METHODS", help="caption, concept, formula; with commas", show_default=False)
+    ] = None,
+    concepts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONCEPTS",
+            help="labelled pictures for concept and formula: parquet or Broden or ADE20K folders, scenes:N[:seed], "
+            "colors, hf-seg:MODEL; joined with commas",
+        ),
+    ] = None,
+    optimal: Annotated[bool, typer.Option("--optimal", help="certify that no formula is better")] = False,
+    shifts: Annotated[
+        int | None, typer.Option(metavar="N", help="searches in other pictures' labels, to tell chance; 0: none")
+    ] = None,
     describer: Annotated[
         str | None, typer.Option(metavar="DIR", help="captioner: folder or hub name; default: the carried one")
     ] = None,
@@ -202,7 +224,9 @@ def describe(
         float | None, typer.Option("--lambda", metavar="L", help="how much of log p(text) is taken off")
     ] = None,
     beam: Annotated[int | None, typer.Option(metavar="N", help="width of the beam")] = None,
-    max_length: Annotated[int | None, typer.Option(metavar="N", help="longest text, tokens")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(metavar="N", help="longest formula, concepts; without --concepts longest text, tokens")
+    ] = None,
     compat: Annotated[
         Literal["milan"] | None, typer.Option(metavar="NAME", help="milan: masks as the published ones")
     ] = None,
@@ -213,21 +237,28 @@ def describe(
     Stopped or killed, the same command goes on where it was.
     """
     from describer import terminal
+    from describer.choices import captioner_of, decoding_of, device_of, given, methods_of
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
     from describer.probe import ProbeSettings
     from describer.processes import Processes
 
-    where = _device(device)
-    settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **_given(batch_size=batch_size))
-    ways = _decoding(method, strategy=decoding, weight=weight, beam=beam, max_length=max_length)
+    where, methods = device_of(device), methods_of(method, concepts)
+    settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **given(batch_size=batch_size))
+    words = None if concepts else max_length
+    ways = decoding_of(strategy=decoding, weight=weight, beam=beam, max_length=words)
     target = load_target(model, device=where)
     probe_set = load_images(",".join(images), target)
-    describers = [_captioner(describer, ways, where)]
+    describers: list[Any] = [captioner_of(describer, ways, where)] if "caption" in methods else []
+    if concepts is not None:
+        from describer.search.describers import load_describers
+
+        search, masks = given(max_length=max_length, optimal=optimal), given(n_shifts=shifts)
+        describers += load_describers(methods, concepts, probe_set, where, search, masks, terminal.note)
     for line in target.notes:
         terminal.note(line)
-    patterns = [pattern for given in layers or [] for pattern in given.split(",")]
+    patterns = [pattern for text in layers or [] for pattern in text.split(",")]
     first = Processes.current().index == 0
     with terminal.progress_bars(first) as progress:
         atlas = describe_units(
@@ -241,7 +272,7 @@ def describe(
     if as_json:
         return terminal.print_json(rows)
     terminal.print_units(rows[:SHOWN])
-    terminal.print_lines(*(["…"] if len(rows) > SHOWN else []), "", f"{len(rows)} units: {terminal.counted(rows)}.")
+    terminal.print_lines(*(["…"] if len(rows) > SHOWN else []), "", *terminal.told_by_method(rows))
     example = next((row["id"] for row in rows if row["description"]), "LAYER:UNIT")
     terminal.print_lines("Go on with:", f"  describer show {out} {example} --out unit.png", f"  describer units {out}")
     return None
@@ -251,6 +282,9 @@ def describe(
 def units(
     atlas: AtlasPath,
     layer: Annotated[str | None, typer.Option(metavar="LAYER", help="of this layer only")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="count unique detectors and draw them by category here")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List described units.
@@ -260,11 +294,20 @@ def units(
     from describer import terminal
     from describer.atlas import Atlas
 
+    if report is not None:
+        from describer.picture import save_picture
+        from describer.search.report import draw_report, report_of
+
+        found = report_of(Atlas.open(atlas), layer)
+        save_picture(draw_report(found), report, "--report")
+        rows = [each.row for each in found]
+        return terminal.print_json(rows) if as_json else terminal.print_detectors(rows, f"Chart: {report}")
     rows = Atlas.open(atlas).units(layer)
     if as_json:
         terminal.print_json(rows)
     else:
         terminal.print_units(rows)
+    return None
 
 
 @app.command(epilog="\b\nExample: describer show atlas layer4:483 --out unit.png")
@@ -277,10 +320,11 @@ def show(
     """Show one unit with its exemplars."""
     from describer import terminal
     from describer.atlas import Atlas
+    from describer.search.examples import with_examples
 
     opened = Atlas.open(atlas)
     layer, index = opened.locate(unit)
-    rows = [row for row in opened.units(layer) if row["unit"] == index]
+    rows = [with_examples(opened.path, row) for row in opened.units(layer) if row["unit"] == index]
     if not rows:
         raise DescriberError(f"{unit} must be described. Got a unit that is only probed. Repeat the describe command.")
     if as_json:
@@ -289,7 +333,11 @@ def show(
         for row in rows:
             terminal.print_unit(row)
     if out is not None:
-        _save_picture(opened, layer, index, out)
+        from describer.picture import exemplar_grid, save_picture, stacked, unit_card
+        from describer.search.examples import example_sheets
+
+        sheets = [exemplar_grid(unit_card(opened, layer, index)), *example_sheets(opened.path, layer, index)]
+        save_picture(stacked(sheets), out)
         terminal.note(f"Picture: {out}")
 
 
@@ -306,51 +354,6 @@ def train(
     from describer.training import train as carry_out
 
     terminal.print_lines(str(carry_out(recipe, resume=resume)))
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given; the others keep the defaults of the API."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        raise DescriberError(f"device must be auto, cpu or a device of this machine. Got {name!r}. Try auto.") from None
-    return name
-
-
-def _decoding(method: str, **options: Any) -> Any:  # DecodingSettings, whose module is heavy
-    from describer.decoding import DecodingSettings
-
-    if method != "caption":
-        raise DescriberError(f"method must be caption. Got {method!r}. Leave it out.")
-    return DecodingSettings(**_given(**options))
-
-
-def _captioner(folder: str | None, ways: Any, device: str) -> Any:
-    from transformers.utils import logging
-
-    from describer.caption import CaptionDescriber
-    from describer.captioner import Captioner
-
-    logging.disable_progress_bar()
-    loaded: Any = Captioner.carried() if folder is None else Captioner.from_pretrained(folder)
-    return CaptionDescriber(loaded.to(device), ways)
-
-
-def _save_picture(atlas: Any, layer: str, unit: int, out: Path) -> None:
-    from describer.picture import exemplar_grid, unit_card
-
-    try:
-        exemplar_grid(unit_card(atlas, layer, unit)).save(out)
-    except (OSError, ValueError) as fault:
-        raise DescriberError(f"--out must name a picture file to write. Got {out}: {fault}. Try unit.png.") from None
 
 
 def main() -> None:

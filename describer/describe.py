@@ -25,7 +25,7 @@ from describer.description import Describer, Description
 from describer.errors import AtlasError, TargetError
 from describer.layout import LayerInfo, list_layers, match_layers
 from describer.manifest import LayerEntry, Manifest, Source
-from describer.probe import ProbeResult, ProbeSettings, probe
+from describer.probe import ProbeResult, ProbeSettings, Units, probe
 from describer.processes import Processes
 from describer.view import Preprocess, SeenImages
 
@@ -66,6 +66,15 @@ class ProbeSet(Protocol):
     def inputs(self, preprocess: Preprocess | None, /) -> Dataset[Any]: ...
 
 
+@runtime_checkable
+class PreparedDescriber(Protocol):
+    """A describer that looks at the model itself before it describes; every process of the job takes part."""
+
+    def prepare(self, target: Target, layers: Sequence[str], units: Units, folder: Path, progress: Progress, /) -> None:
+        """Look at these layers and keep what is seen under `folder`, the atlas; what is there is not done again."""
+        ...
+
+
 def describe(
     target: Target,
     images: ProbeSet,
@@ -104,9 +113,12 @@ def describe(
             if atlas:
                 _write_exemplars(atlas, found, seen, report)
         for describer in describers:
-            for entry in wanted.layers:
-                if atlas and describer.method not in atlas.entry(entry.name).methods:
-                    _describe_layer(atlas, entry.name, describer, seen, report)
+            lacking = [e.name for e in wanted.layers if atlas and describer.method not in atlas.entry(e.name).methods]
+            lacking = processes.share(lacking)
+            if lacking and isinstance(describer, PreparedDescriber):
+                describer.prepare(target, lacking, wanted_units, Path(out), report)
+            for layer in lacking if atlas else ():
+                _describe_layer(atlas, layer, describer, seen, report)
     processes.share(None)  # the others wait until all is written
     return Atlas.open(out)
 
@@ -206,12 +218,13 @@ def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report:
 def _describe_layer(atlas: Atlas, layer: str, describer: Describer, seen: SeenImages, report: Progress) -> None:
     exemplars = atlas.exemplars(layer)
     living = torch.nonzero(~exemplars.dead).flatten()
+    stage = f"describing {layer}" if describer.method == "caption" else f"{describer.method} of {layer}"
     done = 0
 
     def told(more: int) -> None:
         nonlocal done
         done += more
-        report(f"describing {layer}", done, len(living))
+        report(stage, done, len(living))
 
     told(0)
     given = describer.describe(exemplars.subset(living), seen, told) if len(living) else []

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from describer.atlas import THUMBNAIL, Atlas
+from describer.errors import DescriberError
 from describer.unittable import Row
 
 Color = tuple[int, int, int]
@@ -118,6 +119,24 @@ def exemplar_grid(card: UnitCard, columns: int = 5, side: int = 144) -> Image.Im
         row, column = divmod(rank, columns)
         sheet.paste(tile, (MARGIN + column * (side + GAP), top + row * (side + GAP)))
     return sheet
+
+
+def save_picture(picture: Image.Image, path: Path, option: str = "--out") -> None:
+    """Write a picture; DescriberError where `path` is no place or kind of a picture."""
+    try:
+        picture.save(path)
+    except (OSError, ValueError) as fault:
+        raise DescriberError(f"{option} must name a picture file to write. Got {path}: {fault}. Try x.png.") from None
+
+
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Sheets one below the other on paper."""
+    whole = Image.new("RGB", (max(s.width for s in sheets), sum(s.height for s in sheets)), PAPER)
+    top = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height
+    return whole
 
 
 def contact_sheet(

@@ -58,7 +58,9 @@ def print_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]
 
 def print_units(rows: Sequence[Mapping[str, Any]]) -> None:
     """The table of units: name, words, scores; score columns that no row has are left out."""
-    scores = [("PMI", "pmi", "{:.2f}"), ("IoU", "iou", "{:.3f}"), ("peak", "activation", "{:.3g}")]
+    scores = [("PMI", "pmi", "{:.2f}"), ("IoU", "iou", "{:.3f}"), ("bound", "upper_bound", "{:.3f}")]
+    scores += [("accuracy", "detection_accuracy", "{:.2f}"), ("coverage", "coverage", "{:.2f}")]
+    scores += [("chance", "chance_iou", "{:.3f}"), ("p", "p_value", "{:.2g}"), ("peak", "activation", "{:.3g}")]
     scores = [score for score in scores if any(row[score[1]] is not None for row in rows)]
     several = len({row["method"] for row in rows}) > 1
     columns = [("unit", "left"), *([("method", "left")] if several else []), ("description", "text")]
@@ -70,9 +72,16 @@ def print_unit(row: Mapping[str, Any]) -> None:
     """One unit at length: its words, its scores, and the candidates that were weighed."""
     print_lines(f"{row['id']}  {row['method']}", f"  {_words(row)}")
     names = {"pmi": "PMI {:.2f} nats", "log_prob": "log p(text|exemplars) {:.2f}", "log_prior": "log p(text) {:.2f}"}
-    names |= {"iou": "IoU {:.3f}", "activation": "highest activation {:.4g}", "threshold": "mask above {:.4g}"}
+    names |= {"iou": "IoU {:.4f}", "upper_bound": "no form has a score above {:.4f}"}
+    names |= {"category_iou": "IoU {:.4f} over pictures with labels of the category"}
+    names |= {"chance_iou": "IoU {:.4f} by chance", "p_value": "p {:.2g}"}
+    names |= {"detection_accuracy": "fires on {:.1%} of what the words hold for"}
+    names |= {"coverage": "the words hold for {:.1%} of what it fires on"}
+    names |= {"activation": "highest activation {:.4g}", "threshold": "mask above {:.4g}"}
     facts = [form.format(row[name]) for name, form in names.items() if row[name] is not None]
     print_lines(*(f"  {fact}" for fact in facts))
+    for kind, images in row.get("examples", {}).items():
+        print_lines(f"  {kind.replace('_', ' ')} in labelled pictures: {' '.join(map(str, images)) or 'none'}")
     if row["n_best"]:
         print_lines("")
         columns = [
@@ -83,6 +92,16 @@ def print_unit(row: Mapping[str, Any]) -> None:
         ]
         scores = ("pmi", "log_prob", "log_prior")
         print_table(columns, ([c["text"], *(f"{c[name]:.2f}" for name in scores)] for c in row["n_best"]))
+
+
+def print_detectors(rows: Sequence[Mapping[str, Any]], last: str) -> None:
+    """How many different concepts a layer's units detect, category by category."""
+    columns = [("layer", "left"), ("category", "left"), ("unique", "right"), ("units", "right"), ("concepts", "text")]
+    told = (", ".join(f"{name} {n}" for name, n in row["concepts"].items()) for row in rows)
+    counts = ([row["layer"], row["category"], str(row["unique"]), str(row["detectors"])] for row in rows)
+    cells = ([*numbers, names] for numbers, names in zip(counts, told, strict=True))
+    print_table(columns, cells)
+    note(last)
 
 
 def _words(row: Mapping[str, Any]) -> str:
@@ -99,6 +118,16 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> str:
     dead = sum(row["dead"] for row in rows)
     described = sum(row["description"] is not None for row in rows)
     return f"{described} described, {dead} dead, {len(rows) - dead - described} without a reliable description"
+
+
+def told_by_method(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a method: how many units it has described."""
+    methods = dict.fromkeys(row["method"] for row in rows)
+    by_method = {method: [row for row in rows if row["method"] == method] for method in methods}
+    return [
+        f"{len(of_method)} units{f', {method}' if len(methods) > 1 else ''}: {counted(of_method)}."
+        for method, of_method in by_method.items()
+    ]
 
 
 @contextmanager

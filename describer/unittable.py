@@ -18,7 +18,9 @@ from describer.errors import AtlasError
 
 Row = dict[str, Any]
 
-NAMED_SCORES = ("pmi", "log_prob", "log_prior", "iou", "score")
+GROUNDED_SCORES = ("upper_bound", "detection_accuracy", "coverage", "category_iou", "chance_iou", "p_value")
+"Of concepts and formulas, all fractions; a bound only where the search was to certify."
+NAMED_SCORES = ("pmi", "log_prob", "log_prior", "iou", "score", *GROUNDED_SCORES)
 "Scores with a column of their own; what else a method measures is kept in the column `scores`."
 
 _CANDIDATE = pa.struct(
@@ -43,6 +45,7 @@ SCHEMA = pa.schema(
         pa.field("iou", pa.float64()),
         pa.field("formula", pa.string()),
         pa.field("score", pa.float64()),
+        *(pa.field(name, pa.float64()) for name in GROUNDED_SCORES),
         pa.field("activation", pa.float32()),
         pa.field("threshold", pa.float32()),
         pa.field("dead", pa.bool_(), nullable=False),
@@ -81,7 +84,11 @@ class UnitTable:
     def replace(self, layer: str, method: str, rows: list[Row]) -> None:
         """Make `rows` all there is of the layer and method, in one commit."""
         theirs = f"layer = {_quoted(layer)} AND method = {_quoted(method)}"
-        merge = self._table(create=True).merge_insert(["layer", "unit", "method"])
+        table = self._table(create=True)
+        lacking = [name for name in SCHEMA.names if name not in table.schema.names]
+        if lacking:  # a table from before there were formulas
+            table.add_columns({name: "CAST(NULL AS DOUBLE)" for name in lacking})
+        merge = table.merge_insert(["layer", "unit", "method"])
         merge = merge.when_matched_update_all().when_not_matched_insert_all()
         merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=SCHEMA))
 
@@ -110,6 +117,7 @@ class UnitTable:
 
 
 def _as_read(row: Row) -> Row:
+    row = {name: row.get(name) for name in SCHEMA.names}  # a table may be from before there were formulas
     row["scores"] = {score["name"]: score["value"] for score in row["scores"] or ()}
     row["n_best"] = row["n_best"] or []
     return row

@@ -8,14 +8,15 @@
 (Mu & Andreas 2020). Both lay the units over the labelled pictures once, before they describe.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from describer.data.concepts import ConceptSet
+from describer.data.concepts import ConceptSet, load_concepts
+from describer.data.images import ImageSet
 from describer.describe import Target
 from describer.description import Description, ImageSource
 from describer.errors import DescriberError
@@ -169,6 +170,21 @@ def form_describers(
     if unknown:
         raise DescriberError(f"method must be {' or '.join(METHODS)}. Got {unknown[0]!r}. Correct it.")
     return [FormDescriber("concept" if m == "concept" else "formula", dissector, settings) for m in methods]
+
+
+def load_describers(
+    methods: Sequence[str],
+    source: str,
+    images: ImageSet,
+    device: str = "cpu",
+    search: Mapping[str, Any] | None = None,
+    masks: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[FormDescriber]:
+    """Those of `methods` that need concepts; `search` are options of FormSettings, `masks` of DissectSettings."""
+    settings, dissection = FormSettings(**search or {}), DissectSettings(**masks or {})
+    wanted = [method for method in methods if method in METHODS]
+    return form_describers(load_concepts(source, images, device), wanted, settings, dissection, say)
 
 
 def best_concepts(dissection: Dissection, layer: LayerDissection, rows: np.ndarray) -> list[Found]:

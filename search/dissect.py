@@ -33,7 +33,7 @@ from describer.processes import Processes
 from describer.search.chance import draw_shifts
 from describer.search.counts import MaskCounter
 from describer.search.dissection import Dissection, LayerDissection
-from describer.search.sampled import SampledLabels
+from describer.search.sampled import KeptGround, SampledLabels
 from describer.search.signatures import SignatureTable
 from describer.upsample import upsample
 
@@ -117,7 +117,7 @@ def dissect(
 
 
 def grid_of(target: Target, size: int) -> tuple[int, int]:
-    """Rows and columns of the grid over the model's input; of a generator, over its picture, which is taken as square."""
+    """Rows and columns of the grid over the model's input; of a generator, over its square picture."""
     if target.preprocess is None or len(target.input_shape) != 3:
         return size, size
     height, width = target.input_shape[-2:]
@@ -137,7 +137,7 @@ def _table(
     if not table.areas.sum():
         message = f"Concepts must occur in the pictures. Got no labelled pixel in {len(labels)} of them"
         raise ImagesError(f"{message} ({labels.concepts.source}). Check the label maps and names.")
-    images = table.counter(len(labels))
+    images = MaskCounter(KeptGround(table), len(labels))
     whole = np.ones((1, *labels.size), bool)
     for image in range(len(labels)):
         images.add(image, whole, np.array([image]))
@@ -161,9 +161,8 @@ class _Counting:
         self.model, self.labels, self.exemplars, self.settings = target.model, labels, exemplars, settings
         self.place = {index: place for place, index in enumerate(labels.kept)}
         shifts = draw_shifts(len(labels), settings.n_shifts, settings.seed) if len(labels) > 1 else ()
-        self.counters: dict[str, MaskCounter] = {
-            layer: table.counter(len(found), shifts) for layer, found in exemplars.items()
-        }
+        ground = KeptGround(table)
+        self.counters = {layer: MaskCounter(ground, len(found), shifts) for layer, found in exemplars.items()}
         self.fires = {layer: np.zeros((len(labels), len(found)), bool) for layer, found in exemplars.items()}
         self.layouts: dict[str, UnitLayout] = {}
         self.maps: dict[str, Tensor] = {}

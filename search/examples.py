@@ -1,8 +1,8 @@
-"""Pictures in which a unit and its form agree, in which the form misses nothing but the unit is silent, and false alarms.
+"""Pictures in which a unit and its form agree, in which the form holds but the unit is silent, and false alarms.
 
     write_examples(dissection, layer, "formula", rows, forms, labels, pictures)
     examples = read_examples(dissection, "layer4", "formula")
-    examples.images["agree"][3]                      # indices in the concept set, most pixels first, -1 = no further one
+    examples.images["agree"][3]                      # indices in the concept set, most pixels first, -1 = none
     contact_sheet(example_cards(dissection, "layer4", 483, "formula"))
 
 agree: of the unit's strongest pictures, those with the most pixels in both masks. false_alarm: of those, the ones with
@@ -12,6 +12,7 @@ its threshold, those with the most pixels of the form.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -24,10 +25,12 @@ from describer.atlas import THUMBNAIL
 from describer.description import ImageSource
 from describer.errors import AtlasError
 from describer.files import disk_faults, renamed
-from describer.picture import FINE, UnitCard
-from describer.search.dissection import Dissection, LayerDissection
+from describer.picture import FINE, UnitCard, contact_sheet
+from describer.search.dissection import Dissection, LayerDissection, open_dissections
 from describer.search.forms import Form
 from describer.search.sampled import SampledLabels
+from describer.search.signatures import SignatureTable
+from describer.unittable import Row
 from describer.upsample import upsample
 
 KINDS = ("agree", "miss", "false_alarm")
@@ -86,7 +89,15 @@ def find_examples(
     return found.examples(layer.exemplars.unit_ids[torch.from_numpy(rows)].numpy())
 
 
-def _find_misses(dissection, layer, rows, holds, found, table) -> None:  # type: ignore[no-untyped-def]
+def _find_misses(
+    dissection: Dissection,
+    layer: LayerDissection,
+    rows: Int64[np.ndarray, " units"],
+    holds: Bool[np.ndarray, "signatures units"],
+    found: "_Kept",
+    table: SignatureTable,
+) -> None:
+    """Of every unit the pictures with the most pixels of its form in which it is silent."""
     areas = np.asarray(dissection.images().counts @ holds.astype(np.int64))  # (images, units)
     areas[layer.fires[:, rows]] = 0
     wanted: dict[int, list[int]] = {}
@@ -151,7 +162,7 @@ def write_examples(
         tensors[f"{kind}.images"] = torch.from_numpy(found.images[kind])
         tensors[f"{kind}.pixels"] = torch.from_numpy(found.pixels[kind])
         tensors[f"{kind}.bits"] = torch.from_numpy(np.packbits(found.masks[kind], axis=-1))
-    width = {"width": str(found.masks["agree"].shape[-1])}
+    tensors["width"] = torch.tensor(found.masks["agree"].shape[-1])
     folder = dissection.folder / "thumbnails"
     with disk_faults(dissection.folder):
         folder.mkdir(exist_ok=True)
@@ -161,7 +172,7 @@ def write_examples(
                 with renamed(folder / f"{image}.jpg", durable=False) as part:
                     small.save(part, "JPEG", quality=88)
         with renamed(_file(dissection, layer.exemplars.layer, method)) as part:
-            save_file(tensors | {"width": torch.tensor(int(width["width"]))}, part)
+            save_file(tensors, part)
     return found
 
 
@@ -196,6 +207,27 @@ def example_cards(dissection: Dissection, layer: str, unit: int, method: str) ->
     return cards
 
 
+def with_examples(atlas: Path, row: Row) -> Row:
+    """A row of an atlas with the indices of its example pictures by kind, where there are some."""
+    for dissection in open_dissections(atlas):
+        examples = read_examples(dissection, row["layer"], row["method"])
+        if examples is not None and row["unit"] in examples.unit_ids:
+            place = int(np.flatnonzero(examples.unit_ids == row["unit"])[0])
+            told = {kind: [i for i in examples.images[kind][place].tolist() if i >= 0] for kind in KINDS}
+            return row | {"examples": told}
+    return row
+
+
+def example_sheets(atlas: Path, layer: str, unit: int) -> list[Image.Image]:
+    """A sheet of example pictures for the formula of a unit, or its concept where it has no formula."""
+    for dissection in open_dissections(atlas):
+        for method in ("formula", "concept"):
+            shown = [card for card in example_cards(dissection, layer, unit, method) if card.images]
+            if shown:
+                return [contact_sheet(shown, subtitle=f"labelled pictures and the {method}", n_exemplars=N_EXAMPLES)]
+    return []
+
+
 def _thumbnail(dissection: Dissection, image: int) -> Image.Image:
     path = dissection.folder / "thumbnails" / f"{image}.jpg"
     try:
@@ -205,5 +237,5 @@ def _thumbnail(dissection: Dissection, image: int) -> Image.Image:
         raise AtlasError(f"{dissection.folder} must hold picture {image}. Got: {fault}. Describe anew.") from None
 
 
-def _file(dissection: Dissection, layer: str, method: str):  # type: ignore[no-untyped-def]
+def _file(dissection: Dissection, layer: str, method: str) -> Path:
     return dissection.folder / f"{quote(layer, safe='')}.{method}-examples.safetensors"

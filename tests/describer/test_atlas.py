@@ -20,6 +20,7 @@ from describer.atlas import THUMBNAIL, Atlas
 from describer.description import Description
 from describer.errors import AtlasError
 from describer.manifest import FORMAT, Manifest, Source
+from describer.unittable import GROUNDED_SCORES
 from tests.describer.worlds import LAYERS, K, Namer, Squares, make_exemplars, make_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,7 @@ def test_rows_are_the_descriptions_in_the_models_order(whole: Path) -> None:
             expected["description"] = description.text
             for name in ("pmi", "log_prob", "log_prior", "iou"):
                 expected[name] = description.scores.get(name)
-            expected |= {"formula": None, "score": None}
+            expected |= {"formula": None, "score": None, **dict.fromkeys(GROUNDED_SCORES)}
             expected["activation"] = max(exemplars.activations[row].tolist())
             expected |= {"threshold": exemplars.threshold[row].item(), "dead": row == 1}
             expected["scores"] = {k: v for k, v in description.scores.items() if k == "area"}
