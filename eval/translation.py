@@ -143,7 +143,7 @@ def _through(players: Players, rounds: Rounds, codes: Tensor, criterion: str, k:
 
 
 def _in_rounds(players: Players, rounds: Rounds, messages: Tensor) -> Tensor:
-    """log p(message | state) of messages (games, k, size) in their own rounds: (games, k, hypotheses), up to a shift."""
+    """log p(message | state) of messages (games, k, size) in their own rounds; a shift is left out."""
     means = players.speaker(rounds.hypotheses)  # (games, hypotheses, size)
     return -(messages[:, :, None] - means[:, None]).square().sum(-1) / (2 * DEVIATION**2)
 

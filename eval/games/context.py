@@ -28,6 +28,8 @@ from describer.eval.games.rounds import Fold, ReferenceGame, Rounds, drawn_rows,
 FILE = "colors/colors_in_context.csv"
 MIN_COUNT = 4
 "How often something must have been said to enter the lexicon."
+JITTER = 2.0
+"Deviation, in Lab, of what is added to the colours one learns from: there are few of them."
 SHARES = (0.65, 0.05, 0.3)
 "Of the games: the test fold must hold enough rounds."
 IDLE = frozenset((
@@ -70,6 +72,8 @@ def load(data: str | Path | None, seed: int = 0) -> ReferenceGame:
         lab = dialogues.lab[rows]
         turned = rng.random((n, 1, 1)) < 0.5  # the distractors in either order
         lab[:, 1:] = np.where(turned, lab[:, :0:-1], lab[:, 1:])
+        if fold == "train":
+            lab = lab + JITTER * rng.standard_normal(lab.shape)
         return rounds_of_lab(lab, dialogues.said[rows])
 
     return ReferenceGame("context", 3, 3, tuple(lexicon), word_table(lexicon), draw, source)

@@ -69,12 +69,16 @@ class ReferenceGame:
 
 
 def word_table(lexicon: Sequence[str]) -> Bool[Tensor, "utterances words"]:
-    """Which words, in alphabetical order, each utterance holds."""
-    words = sorted({word for said in lexicon for word in said.split()})
+    """Which words each utterance holds, in alphabetical order; then a column for each utterance of several words.
+
+    The words let "dark blue" learn from "dark green"; the whole keeps "red crown" apart from red here, a crown there.
+    """
+    parts = [{*said.split(), said} for said in lexicon]
+    words = sorted(set().union(*parts), key=lambda word: (" " in word, word))
+    table = torch.zeros(len(lexicon), len(words), dtype=torch.bool)
     place = {word: index for index, word in enumerate(words)}
-    table = torch.zeros(len(lexicon), max(len(words), 1), dtype=torch.bool)
-    for row, said in enumerate(lexicon):
-        table[row, [place[word] for word in said.split()]] = True
+    for row, held in enumerate(parts):
+        table[row, [place[word] for word in held]] = True
     return table
 
 

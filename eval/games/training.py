@@ -9,16 +9,17 @@ cross-entropy on people's rounds. The four losses share no weights. Curves are i
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import describer.weights
 from describer.errors import RecipeError
 from describer.eval.games.agents import Players
 from describer.eval.games.rounds import ReferenceGame
@@ -26,6 +27,8 @@ from describer.eval.games.worlds import load_game
 from describer.training.fit import fit
 
 WEIGHTS, ABOUT = "model.safetensors", "config.json"
+CARRIED = Path(describer.weights.__file__).parent / "games"
+"Players that the package carries, a folder a game and seed."
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,40 @@ class PlayersRecipe:
         game = load_game(self.game, self.data, self.seed)
         players = train_players(game, self, out, resume)
         save_file({name: weight.half() for name, weight in players.state_dict().items()}, out / WEIGHTS)
-        about = {"recipe": asdict(self), "lexicon": game.lexicon, "source": game.source}
+        about = {"recipe": asdict(self), "lexicon": game.lexicon, "source": game.source.partition(" (default")[0]}
         (out / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         return out
 
 
-def train_players(game: ReferenceGame, recipe: PlayersRecipe, out: str | Path, resume: bool = True) -> Players:
-    """Players that have learnt the game's training fold."""
+def train_players(
+    game: ReferenceGame,
+    recipe: PlayersRecipe,
+    out: str | Path,
+    resume: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Players:
+    """Players that have learnt the game's training fold, with weights that half precision holds."""
     if recipe.steps < 1 or recipe.batch < 1:
         raise RecipeError(f"steps and batch must be at least 1. Got {recipe.steps} and {recipe.batch}. Raise them.")
     torch.manual_seed(recipe.seed)
     players = Players(game.n_features, game.words)
     lessons = Lessons(game, recipe)
-    fit(Taught(players), lessons, out, recipe.steps, recipe.learning_rate, recipe.seed, resume, every=recipe.steps)
+    fit(
+        Taught(players), lessons, out, recipe.steps, recipe.learning_rate, recipe.seed, resume, every=recipe.steps,
+        bf16=False, progress=progress,
+    )  # fmt: skip
+    return players.half().float().eval()
+
+
+def load_players(folder: Path, game: ReferenceGame) -> Players | None:
+    """The trained players of a folder; None where there are none, or where they learnt another lexicon."""
+    if not (folder / WEIGHTS).is_file():
+        return None
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    if about["lexicon"] != list(game.lexicon) or about["source"] != game.source.partition(" (default")[0]:
+        return None
+    players = Players(game.n_features, game.words)
+    players.load_state_dict({name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()})
     return players.eval()
 
 
