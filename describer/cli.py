@@ -152,6 +152,7 @@ def demo(
     terminal.print_lines("", *terminal.told_by_method(rows), f"Contact sheet: {sheet}", "", "Go on with:")
     terminal.print_lines(f"  describer show {out / 'atlas'} {example} --out unit.png")
     terminal.print_lines(f"  describer units {out / 'atlas'}", "  describer describe MODEL IMAGES --out atlas")
+    terminal.print_lines("  describer translate colors            # what agents say to each other, in people's words")
     return None
 
 
@@ -354,6 +355,36 @@ def train(
     from describer.training import train as carry_out
 
     terminal.print_lines(str(carry_out(recipe, resume=resume)))
+
+
+@app.command(epilog="\b\nExample: describer translate colors --out colors.png")
+def translate(
+    game: Annotated[str, typer.Argument(metavar="GAME", help="colors, context, birds, driving", show_default=False)],
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="players, each with a seed of their own")] = 3,
+    n_games: Annotated[int, typer.Option("--games", metavar="N", min=1, help="test games of each seed")] = 1000,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="recorded games; default: $DESCRIBER_DATA or ../shared/data")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="train also the players that are carried along")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="write a picture of the examples here")] = None,
+    as_json: Json = False,
+) -> None:
+    """Translate what agents say in a game.
+
+    Agents invented their messages; each becomes what a person says to make a listener believe the same, and back.
+    """
+    from describer import terminal
+    from describer.eval.games import play
+    from describer.eval.games.printing import print_report, save_picture
+
+    with terminal.progress_bars() as progress:
+        report = play(game, range(seeds), n_games, progress, data, fresh)
+    if as_json:
+        terminal.print_json(report.json_rows())
+    else:
+        print_report(report)
+    if out is not None:
+        save_picture(report, out)
 
 
 def main() -> None:

@@ -4,11 +4,13 @@ print_report(play("colors"))
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from describer import terminal
+from describer.errors import DescriberError
 from describer.eval.games.report import Example, GameReport
 
 
@@ -25,6 +27,17 @@ def print_report(report: GameReport) -> None:
         columns = [("said of", "left"), *([("a person", "left")] if person else [])]
         columns += [(f"the agent, by {name}", "text") for name in criteria]
         terminal.print_table(columns, [_cells(example, criteria, person) for example in report.examples])
+
+
+def save_picture(report: GameReport, out: Path) -> None:
+    """Writes the report's picture; DescriberError where that cannot be done."""
+    if report.picture is None:
+        raise DescriberError(f"{report.game} must have examples to draw. Got none. Leave --out away.")
+    try:
+        report.picture.save(out)
+    except (OSError, ValueError) as fault:
+        raise DescriberError(f"--out must name a picture file to write. Got {out}: {fault}. Try x.png.") from None
+    terminal.note(f"Picture: {out}")
 
 
 def _cells(example: Example, criteria: list[str], person: bool) -> list[Any]:
