@@ -10,60 +10,21 @@ DESCRIBER_TRACEBACK=1 shows where a fault came from.
 
 import os
 import sys
-import traceback
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from describer import __version__
 from describer.errors import DescriberError
-
-UsageError: Any = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26: this is the right one in all
+from describer.faults import Verbs
 
 SHOWN = 10
 "Rows of the short table that `describe` and `demo` end with."
 
-
-class Verbs(TyperGroup):
-    """A group whose faults are one line each."""
-
-    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
-        """Run a verb and exit: 0 done, 2 a fault of the input, 130 stopped by the user."""
-        extra["standalone_mode"] = False
-        try:
-            sys.exit(super().main(list(sys.argv[1:] if args is None else args) or ["--help"], **extra) or 0)
-        except UsageError as fault:
-            context = getattr(fault, "ctx", None)
-            verb = context.command_path.split()[1:] if context else []
-            _tell(f"{fault.format_message()} See: {' '.join(['describer', *verb])} --help")  # type: ignore[attr-defined]
-            sys.exit(2)
-
-    def invoke(self, ctx: Any) -> Any:
-        """The verb itself."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except DescriberError as fault:
-            if os.environ.get("DESCRIBER_TRACEBACK"):
-                traceback.print_exc()
-            _tell(" ".join(str(fault).split()))
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            going_on = ctx.invoked_subcommand in ("describe", "demo", "train")
-            _tell("stopped; the same command goes on from here" if going_on else "stopped")
-            raise typer.Exit(130) from None
-        except BrokenPipeError:  # the reader (head, less) has seen enough; nothing may be said at exit either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"describer: {line}\n")
+LABELLED = 150
+"Scenes with whose labels `demo` compares units: enough for forms, and few enough for a minute."
 
 
 app = typer.Typer(
@@ -131,7 +92,7 @@ def demo(
 
     target = load_target("carried:scenes")
     with terminal.progress_bars() as progress:
-        images, concepts = load_images(f"scenes:{n_images}:7"), load_concepts(f"scenes:{n_images}:7")
+        images, concepts = load_images(f"scenes:{n_images}:7"), load_concepts(f"scenes:{min(n_images, LABELLED)}:8")
         forms = form_describers(concepts, ["formula"], dissection=DissectSettings(size=64, n_shifts=0))
         describers = [captioner_of(None, decoding_of(), "cpu"), *forms]
         atlas = describe_units(target, images, out / "atlas", describers, progress=progress)
@@ -146,9 +107,9 @@ def demo(
     best = sorted((row for row in rows if row["pmi"] is not None), key=lambda row: -row["pmi"])
     terminal.print_units(best[:SHOWN])
     example = best[0]["id"] if best else rows[0]["id"]
-    terminal.print_lines("", "The same network in concepts of the drawn world, by IoU with its labels:", "")
-    by_iou = sorted((row for row in rows if row["iou"] is not None), key=lambda row: -row["iou"])
-    terminal.print_units(by_iou[:SHOWN])
+    terminal.print_lines("", "The same units in logical forms over the labels of the drawn world:", "")
+    shown = {row["id"]: place for place, row in enumerate(best[:SHOWN])}
+    terminal.print_units(sorted((r for r in rows if r["formula"] and r["id"] in shown), key=lambda r: shown[r["id"]]))
     terminal.print_lines("", *terminal.told_by_method(rows), f"Contact sheet: {sheet}", "", "Go on with:")
     terminal.print_lines(f"  describer show {out / 'atlas'} {example} --out unit.png")
     terminal.print_lines(f"  describer units {out / 'atlas'}", "  describer describe MODEL IMAGES --out atlas")

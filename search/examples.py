@@ -41,6 +41,8 @@ TOLD = {
 }
 N_EXAMPLES = 3
 "Pictures of each kind kept of a unit."
+AT_ONCE = 64
+"Units whose forms are laid over all pictures at a time."
 SIDE = 56
 "Cells of the longer side of the masks that are kept to be shown."
 
@@ -98,17 +100,19 @@ def _find_misses(
     table: SignatureTable,
 ) -> None:
     """Of every unit the pictures with the most pixels of its form in which it is silent."""
-    areas = np.asarray(dissection.images().counts @ holds.astype(np.int64))  # (images, units)
-    areas[layer.fires[:, rows]] = 0
-    wanted: dict[int, list[int]] = {}
-    for row in range(len(rows)):
-        for image in np.argsort(-areas[:, row], kind="stable")[:N_EXAMPLES].tolist():
-            if areas[image, row]:
-                wanted.setdefault(image, []).append(row)
+    images, wanted = dissection.images(), dict[int, list[tuple[int, int]]]()
+    for start in range(0, len(rows), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        areas = np.asarray(images.counts @ holds[:, part].astype(np.int64))  # (images, units)
+        areas[layer.fires[:, rows[part]]] = 0
+        for column, row in enumerate(range(len(rows))[part]):
+            for image in np.argsort(-areas[:, column], kind="stable")[:N_EXAMPLES].tolist():
+                if areas[image, column]:
+                    wanted.setdefault(image, []).append((row, int(areas[image, column])))
     for image, users in sorted(wanted.items()):
         index, signatures = table.rows_of(image)
-        for row in users:
-            found.offer("miss", row, image, int(areas[image, row]), holds[signatures, row][index])
+        for row, area in users:
+            found.offer("miss", row, image, area, holds[signatures, row][index])
 
 
 class _Kept:
