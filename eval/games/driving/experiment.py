@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 
+from describer.beliefs import Criterion
 from describer.eval.games import DATA
 from describer.eval.games.driving.drivers import Drivers, carried_seed
 from describer.eval.games.driving.humans import demonstrations, simulate
@@ -30,6 +33,7 @@ from describer.eval.games.measure import CRITERIA, belief_choice, measured
 from describer.eval.games.report import Example, GameReport, Row
 
 TITLE = "Driving: two cars, each of which sees only itself"
+TRANSLATORS = cast(tuple[Criterion, ...], CRITERIA)
 N_CODES, N_CHOICES, N_STATES = 1000, 10, 4000
 "codes a term may be translated into; of these the best, of which one is heard at random; states contexts are from"
 
@@ -158,7 +162,7 @@ def _beliefs(tongues: Tongues, logs: Logs, n: int) -> dict[Key, np.ndarray]:
         ("R", "R", "native", 1): robot_hears(drivers, robots, heard[:, None]),
         ("H", "H", "native", 1): human_hears(drivers, humans, said),
     }
-    for criterion in CRITERIA:
+    for criterion in TRANSLATORS:
         for k in (1, 5):
             terms = tongues.to_terms(heard, criterion, k)
             found["R", "H", criterion, k] = human_hears(drivers, robots, shares_of(terms, n_terms))
@@ -182,7 +186,7 @@ def _behaviour(tongues: Tongues, logs: Logs, n: int) -> dict[Key, np.ndarray]:
     repeats = -(-n // (2 * len(logs.unknown)))
     silent = [replay(drivers.robot, logs.unknown, drivers.lexicon, None, rng)]
     found["H", "R", "nothing", 1] = _means(silent)
-    for criterion in CRITERIA:
+    for criterion in TRANSLATORS:
         codes = tongues.to_codes(criterion, N_CHOICES)
         rides = [replay(drivers.robot, logs.unknown, drivers.lexicon, codes, rng) for _ in range(repeats)]
         found["H", "R", criterion, N_CHOICES] = _means(rides)
@@ -198,7 +202,7 @@ def _means(rides: Sequence[Replayed]) -> tuple[Float[np.ndarray, " rides"], Floa
     return reward, np.mean([ride.completed for ride in rides], axis=0)
 
 
-def _examples(tongues: Tongues, logs: Logs, n: int = 6) -> tuple[tuple[Example, ...], object]:
+def _examples(tongues: Tongues, logs: Logs, n: int = 6) -> tuple[tuple[Example, ...], Image.Image]:
     """Robots' messages in human words, with a map of where each was said."""
     drivers, rng = tongues.drivers, np.random.default_rng((tongues.seed, 31))
     generator = torch.Generator().manual_seed(tongues.seed + 31)
@@ -207,10 +211,10 @@ def _examples(tongues: Tongues, logs: Logs, n: int = 6) -> tuple[tuple[Example, 
     picked: list[tuple[int, int]] = [(int(rng.integers(len(played.worlds))), game) for game in range(4 * n)]
     picked = [(step, game) for step, game in picked if played.moving[step, game, 0]][:n]
     heard = torch.stack([played.messages[step, game, 0] for step, game in picked])
-    terms = {criterion: tongues.to_terms(heard, criterion, 3) for criterion in CRITERIA}
+    terms = {criterion: tongues.to_terms(heard, criterion, 3) for criterion in TRANSLATORS}
     examples = []
     for row, (step, game) in enumerate(picked):
-        told = {c: ", ".join(drivers.lexicon.text(int(i)) for i in terms[c][row]) for c in CRITERIA}
+        told = {c: ", ".join(drivers.lexicon.text(int(i)) for i in terms[c][row]) for c in TRANSLATORS}
         world = played.worlds[step].pick(np.array([game]))
         extra = {
             "map": int(world.map[0]), "position": world.position[0, 0].tolist(), "goal": world.goal[0, 0].tolist(),

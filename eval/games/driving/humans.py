@@ -172,5 +172,6 @@ def _simulated(
     number: int, length: int, worlds: list[Traffic], moves: list[np.ndarray], talk: list[np.ndarray], lexicon: Lexicon
 ) -> Game:
     traffic = joined([world.pick(np.array([number])) for world in worlds[: length + 1]])
-    messages = [tuple(" ".join(lexicon.terms[term]) for term in said[number]) for said in talk[:length]]
+    texts = [" ".join(term) for term in lexicon.terms]
+    messages = [(texts[said[number, 0]], texts[said[number, 1]]) for said in talk[:length]]
     return Game(f"simulated-{number}", traffic, np.stack([move[number] for move in moves[:length]]), tuple(messages))

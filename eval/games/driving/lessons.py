@@ -68,8 +68,11 @@ def play_alone(
         heard = swap(channel(message, generator, noise))
         if over.all():
             break
-    told = (torch.stack([torch.as_tensor(x) for x in column]) for column in zip(*steps, strict=True))
-    return Played(tuple(worlds), *told, torch.from_numpy(completed), torch.from_numpy(crashed))
+    values, messages, acted, rewards, moved = (
+        torch.stack([torch.as_tensor(x) for x in column]) for column in zip(*steps, strict=True)
+    )
+    ended = torch.from_numpy(completed), torch.from_numpy(crashed)
+    return Played(tuple(worlds), values, messages, acted, rewards, moved, *ended)
 
 
 def taught_loss(played: Played, worth: Informed) -> Float[Tensor, ""]:
@@ -135,9 +138,9 @@ class Lessons(nn.Module):
 
     def forward(self, number: Shaped[Tensor, ""]) -> dict[str, Tensor]:
         """The loss of one batch of games, with their mean reward and the share that was completed."""
-        number = int(number)
-        rng = np.random.default_rng((self.seed, number))
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        batch = int(number)
+        rng = np.random.default_rng((self.seed, batch))
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + batch)
         share = self.share_taught()
         self.done += 1
         explore = self.explore * (0.3 + 0.7 * share)

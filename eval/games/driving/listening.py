@@ -15,12 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from describer.beliefs import gaussian_log_likelihood, translate
+from describer.beliefs import Criterion, gaussian_log_likelihood, translate
 from describer.eval.games.driving.drivers import Drivers
 from describer.eval.games.driving.speech import with_strangers
-
-OPTIONS = {"direction": "reverse", "weights": "mixture"}
-"of the belief criterion, as in the published code"
 
 
 @dataclass(frozen=True)
@@ -54,16 +51,23 @@ class Tongues:
         return cls(drivers, codes, contexts, _robots(drivers, codes, contexts), humans, seed)
 
     @torch.no_grad()
-    def to_terms(self, heard: Float[Tensor, "messages message"], criterion: str, k: int) -> Int[Tensor, "messages k"]:
+    def to_terms(
+        self, heard: Float[Tensor, "messages message"], criterion: Criterion, k: int
+    ) -> Int[Tensor, "messages k"]:
         """Robots' messages as terms."""
         source = _robots(self.drivers, heard, self.contexts)
-        return translate(source, self.humans, criterion=criterion, k=k, seed=self.seed, **OPTIONS).indices
+        return _translated(source, self.humans, criterion, k, self.seed)
 
     @torch.no_grad()
-    def to_codes(self, criterion: str, k: int) -> Float[Tensor, "terms k message"]:
+    def to_codes(self, criterion: Criterion, k: int) -> Float[Tensor, "terms k message"]:
         """Every term of the lexicon as codes."""
-        found = translate(self.humans, self.robots, criterion=criterion, k=k, seed=self.seed, **OPTIONS)
-        return self.codes[found.indices]
+        return self.codes[_translated(self.humans, self.robots, criterion, k, self.seed)]
+
+
+def _translated(source: Tensor, target: Tensor, criterion: Criterion, k: int, seed: int) -> Int[Tensor, "messages k"]:
+    """The k best; beliefs are compared in reverse and contexts weighed by both, as in the published code."""
+    found = translate(source, target, criterion=criterion, k=k, seed=seed, direction="reverse", weights="mixture")
+    return found.indices
 
 
 def _robots(

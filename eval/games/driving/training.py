@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from describer.errors import RecipeError
 from describer.eval.games.driving.driver import Driver
 from describer.eval.games.driving.drivers import Drivers
 from describer.eval.games.driving.humans import measure_humans
@@ -52,6 +53,11 @@ class DriversRecipe:
     seed: int = 0
     "seed of everything"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "taught", tuple(self.taught))  # YAML has lists only
+        if self.steps < 1 or self.batch < 1:
+            raise RecipeError(f"steps and batch must be at least 1. Got {self.steps} and {self.batch}. Raise them.")
+
     def train(self, resume: bool = True, progress: Callable[[int, int], None] | None = None) -> Path:
         """Trains and returns the folder."""
         out = Path(self.out)
@@ -76,7 +82,7 @@ def train_robot(
     torch.manual_seed(recipe.seed)
     driver = Driver(recipe.hidden)
     lessons = Lessons(
-        driver, Informed.load(known), recipe.seed, recipe.steps, recipe.batch, recipe.explore, tuple(recipe.taught),
+        driver, Informed.load(known), recipe.seed, recipe.steps, recipe.batch, recipe.explore, recipe.taught,
         recipe.trace,
     )  # fmt: skip
     fit(
