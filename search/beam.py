@@ -87,20 +87,27 @@ def best_chain(
         return None
     if compat is not None:
         return _published(unit, max_length, beam_size, length_penalty)
-    best, best_score, seen = None, 0.0, set[int]()
+    best, best_score = None, 0.0
+    for number, chain in enumerate(chains_by_length(unit, max_length, beam_size)):
+        score = float(unit.ious(chain.sums)) * length_penalty**number
+        if best is None or score > best_score:
+            best, best_score = chain, score
+    return best
+
+
+def chains_by_length(unit: UnitGround, max_length: int, beam_size: int = 10) -> Iterator[Chain]:
+    """The chain of the highest IoU that the beam meets at length 1, 2, … of itself; ends early where none is left."""
+    seen = set[int]()
     states: list[_State] = []
     for length in range(1, max_length + 1):
         sums = _extended(unit, states) if states else _literals(unit)
         chosen = _distinct(unit.ious(sums), sums[..., PRINT], seen, beam_size)
         chains = [_stepped(states, place, sums) for place in chosen]
         if not chains:
-            break
-        score = float(unit.ious(chains[0].sums)) * length_penalty ** (length - 1)
-        if best is None or score > best_score:
-            best, best_score = chains[0], score
+            return
+        yield chains[0]
         if length < max_length:
             states = [_grown(unit, states, place, chain) for place, chain in zip(chosen, chains, strict=True)]
-    return best
 
 
 def _literals(unit: UnitGround) -> Int64[np.ndarray, "1 4 leaves 3"]:

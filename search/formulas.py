@@ -76,7 +76,7 @@ def search_formulas(
 
     `optimal` goes on from the beam until the best is proven or `max_seconds` a unit are over.
     """
-    held = _checked(table, counts, max_length, beam_size, optimal, compat, length_penalty)
+    held = checked(table, counts, max_length, beam_size, optimal, compat, length_penalty)
     ground = SearchGround(table)
     found = []
     for unit in range(held.shape[0]):
@@ -86,13 +86,13 @@ def search_formulas(
             from describer.search.optimal import proven
 
             chain, bound = proven(own, chain, max_length, length_penalty, max_seconds)
-        found.append(_explained(table, unit, own, chain, bound, length_penalty))
+        found.append(explained(table, unit, own, chain, bound, length_penalty))
         if progress is not None:
             progress(unit + 1, held.shape[0])
     return found
 
 
-def _checked(
+def checked(
     table: SignatureTable,
     counts: Counts,
     max_length: int,
@@ -119,9 +119,10 @@ def _checked(
     return held
 
 
-def _explained(
+def explained(
     table: SignatureTable, unit: int, ground: UnitGround, chain: Chain | None, bound: float | None, penalty: float
 ) -> Explanation:
+    """What a chain says of one unit; without a chain, that nothing does."""
     alone = ground.ious(ground.leaf_sums[: len(table.names)])
     best = int(alone.argmax()) if len(alone) and alone.max() > 0 else None
     concept = (None, 0.0) if best is None else (table.names[best], float(alone[best]))
