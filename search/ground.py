@@ -84,7 +84,7 @@ class UnitGround:
         """|M and L| / |M or L| of masks with these sums; 0 where both are empty."""
         overlap = sums[..., OVERLAP]
         union = self.area + sums[..., AREA] - overlap
-        return overlap / (np.maximum(union, 1) + epsilon)
+        return np.asarray(overlap / (np.maximum(union, 1) + epsilon))
 
 
 def leaf_sums(

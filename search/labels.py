@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from describer.errors import ConceptsError
 
@@ -109,7 +109,7 @@ class GridLabels:
         found = self.pictures.labels(index)
         return {category: [self._laid(m) for m in maps] for category, maps in found.maps.items()}, found.scalars
 
-    def _laid(self, labels: Int[np.ndarray, "_ _"]) -> Int[np.ndarray, "height width"]:
+    def _laid(self, labels: Integer[np.ndarray, "_ _"]) -> Integer[np.ndarray, "height width"]:
         if labels.shape == self.size:
             return labels
         rows, columns = (
@@ -151,7 +151,9 @@ class ConceptNames:
         self.label_names = {category: dict(_pairs(given)) for category, given in names.items()}
         self._tables = {category: _lookup(rows, category) for category in names}
 
-    def numbers(self, category: str, labels: Int[np.ndarray, "*shape"], where: str = "") -> Int[np.ndarray, "*shape"]:
+    def numbers(
+        self, category: str, labels: Integer[np.ndarray, "*shape"], where: str = ""
+    ) -> Integer[np.ndarray, "*shape"]:
         """The concept of every label, -1 where unlabelled; ConceptsError for ids without a name."""
         table = self._tables.get(category)
         if table is None:
@@ -174,7 +176,7 @@ def _pairs(given: Sequence[str] | Mapping[int, str]) -> list[tuple[int, str]]:
     return [(int(i), name) for i, name in items if i != 0 and name.strip()]
 
 
-def _lookup(rows: Sequence[tuple[str, int, str]], category: str) -> Int[np.ndarray, " ids"]:
+def _lookup(rows: Sequence[tuple[str, int, str]], category: str) -> Integer[np.ndarray, " ids"]:
     """Concept by label id: -1 for 0, -2 where there is no name."""
     ids = {i: number for number, (owner, i, _) in enumerate(rows) if owner == category}
     table = np.full(max(ids) + 1, -2, np.int32)

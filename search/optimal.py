@@ -83,75 +83,98 @@ class _Search:
     """The search of one unit: the best chain so far, the weights that must be beaten, and the open nodes."""
 
     def __init__(self, unit: UnitGround, chain: Chain, max_length: int, penalty: float):
-        self.unit, self.best, self.max_length, self.penalty = unit, chain, max_length, penalty
-        self.area = unit.area
-        total = int(unit.total[AREA])
-        beaten = Fraction(int(chain.sums[OVERLAP]), self.area + int(chain.sums[AREA] - chain.sums[OVERLAP]))
-        self.share = beaten = _representable(beaten * self._factor(len(chain.steps)), total)
-        overlap = unit.values[:, OVERLAP]
-        false = unit.values[:, AREA] - overlap
-        self.weights = beaten.denominator * overlap - beaten.numerator * false
-        self.matrix = unit.ground.matrix
+        self.unit, self.best, self.before = unit, chain, chain
+        self.max_length, self.penalty = max_length, penalty
+        self.area, self.matrix = unit.area, unit.ground.matrix
         self.n_leaves = self.matrix.shape[1]
-
-    def _factor(self, length: int) -> Fraction:
-        """What a form of this length is charged."""
-        return Fraction(self.penalty) ** (length - 1)
+        self.ceiling = ceiling(unit)
+        self.shortest = self.longest = 2  # lengths that are decided in this pass
+        self.share, self.weights = Fraction(0), unit.values[:, OVERLAP]
+        self.heaviest = 0  # of the forms of this pass that may have hidden others behind them
 
     @property
     def score(self) -> float:
         """IoU of the best chain times what its length is charged."""
         return float(self.unit.ious(self.best.sums)) * self.penalty ** (len(self.best.steps) - 1)
 
-    def need(self, length: int) -> int:
-        """What a form of at least this length must weigh more than, to score more than the best."""
+    def target(self) -> Fraction:
+        """The IoU that a form must exceed to score more than the best."""
         hits, area = int(self.best.sums[OVERLAP]), int(self.best.sums[AREA])
-        best = Fraction(hits, self.area + area - hits) * self._factor(len(self.best.steps)) / self._factor(length)
-        return int(self.share.denominator * best * self.area)  # rounds down
+        charged = Fraction(self.penalty) ** (len(self.best.steps) - self.shortest)
+        return Fraction(hits, self.area + area - hits) * charged
+
+    def need(self) -> int:
+        """What a form must weigh more than, to score more than the best."""
+        return int(self.share.denominator * self.target() * self.area)  # rounds down
 
     def run(self, deadline: float | None) -> float:
-        """Searches until all is decided or the deadline; returns the most that what is left may score."""
-        if self.max_length < 2:
-            return 0.0
-        root = _Node(-int(self.weights[self.weights > 0].sum()), (), 0)
-        if self.n_leaves > MAX_LEAVES:
-            return self._promised(root)
-        heap = [root]
-        while heap and -heap[0].promise > self.need(2):
-            node = heapq.heappop(heap)
-            for open_node in self._expanded(node, heap):
-                if deadline is not None and time.monotonic() > deadline:
-                    return max(self._promised(open_node), *(self._promised(other) for other in heap[:1]), 0.0)
+        """Searches until all is decided or the deadline; returns the most that what is left may score.
+
+        Weights are those of one IoU, so that lengths which are charged differently have passes of their own.
+        """
+        for length in range(2 if self.penalty < 1 else max(2, self.max_length), self.max_length + 1):
+            self.shortest, self.longest = (length, length) if self.penalty < 1 else (2, length)
+            left = self._decided(deadline)
+            if left > 0:
+                return max(left, self.ceiling * self.penalty**length if length < self.max_length else 0.0)
         return 0.0
 
-    def _promised(self, node: _Node) -> float:
-        """The most that a form of this node may score."""
-        iou = -node.promise / (self.share.denominator * self.area)
-        return min(iou, ceiling(self.unit)) * self.penalty ** len(node.path)
+    def _decided(self, deadline: float | None) -> float:
+        """Passes over all forms of these lengths until one finds nothing better; as `run`.
 
-    def _expanded(self, node: _Node, heap: list[_Node]) -> Iterator[_Node]:
+        The heaviest of several better forms need not be the best, but none is better when none is heavier.
+        """
+        total = int(self.unit.total[AREA])
+        overlap = self.unit.values[:, OVERLAP]
+        false = self.unit.values[:, AREA] - overlap
+        while True:
+            self.before, self.heaviest = self.best, 0
+            self.share = _representable(self.target(), total)
+            self.weights = self.share.denominator * overlap - self.share.numerator * false
+            left = self._passed(deadline)
+            if left > 0 or self.best is self.before:
+                return left
+
+    def _passed(self, deadline: float | None) -> float:
+        """Decides every form once, most promising regions first."""
+        root = _Node(-int(self.weights[self.weights > 0].sum()), (), 0)
+        if self.n_leaves > MAX_LEAVES:
+            return self._promised(-root.promise)
+        heap = [root]
+        while heap and -heap[0].promise > self.need():
+            node = heapq.heappop(heap)
+            for promise in self._expanded(node, heap):
+                if deadline is not None and time.monotonic() > deadline:
+                    return self._promised(max(promise, self.heaviest, *(-other.promise for other in heap[:1])))
+        return 0.0
+
+    def _promised(self, weight: int) -> float:
+        """The most that a form of at most this weight may score."""
+        iou = min(weight / (self.share.denominator * self.area), self.ceiling)
+        return iou * self.penalty ** (self.shortest - 1)
+
+    def _expanded(self, node: _Node, heap: list[_Node]) -> Iterator[int]:
         """Decides forms with two more concepts, then all shorter regions; says before each what is open at most."""
-        yield node
+        yield -node.promise
         region, depth = self._region(node.path), len(node.path)
         rows = np.flatnonzero(region)
         joint = self._joint(rows)
         total = int(self.weights[rows].sum())
-        self._decide(joint, total, node.won, node.path)
-        if depth + 2 >= self.max_length:
+        if depth + 2 >= self.shortest:
+            self._decide(joint, total, node.won, node.path)
+        if depth + 2 >= self.longest:
             return
-        children = self._children(node, rows, joint, total)
-        for child, within in children:
-            if -child.promise <= self.need(depth + 2):
+        for child, within in self._children(node, rows, joint, total):
+            if -child.promise <= self.need():
                 break
-            if depth + 3 < self.max_length:
+            if depth + 3 < self.longest:
                 heapq.heappush(heap, child)
                 continue
-            yield child
+            yield -child.promise
             leaf = child.path[-1][1]
             inside = self.unit.rows(leaf)
             part = self._joint(inside[region[inside]])
-            own = part if within else joint - part
-            held = int(joint[leaf, leaf])
+            own, held = part if within else joint - part, int(joint[leaf, leaf])
             self._decide(own, held if within else total - held, child.won, child.path)
 
     def _region(self, path: Path) -> Bool[np.ndarray, " signatures"]:
@@ -208,15 +231,31 @@ class _Search:
         without = np.maximum(np.maximum(own, total)[:, None], own[:, None] + own) - joint
         without[used], without[:, used] = _LOW, _LOW
         np.fill_diagonal(without, _LOW)
-        need = self.need(len(path) + 2) - won
         for heaviest in (with_both, without):
-            place = int(heaviest.argmax())
-            if heaviest.reshape(-1)[place] > need:
-                self._take(divmod(place, len(own)), joint, total, path)
-                need = self.need(len(path) + 2) - won
+            self._try(heaviest, joint, total, won, path)
 
-    def _take(self, pair: tuple[int, int], joint: Int64[np.ndarray, "leaves leaves"], total: int, path: Path) -> None:
-        """Makes the heaviest join of a pair the best chain, if its score is higher."""
+    def _try(
+        self,
+        heaviest: Int64[np.ndarray, "leaves leaves"],
+        joint: Int64[np.ndarray, "leaves leaves"],
+        total: int,
+        won: int,
+        path: Path,
+    ) -> None:
+        """Takes the heaviest pair that is heavy enough; where rounding made it so and it is not better, the next."""
+        while True:
+            place = int(heaviest.argmax())
+            weight = won + int(heaviest.reshape(-1)[place])
+            if weight <= self.need():
+                return
+            self.heaviest = max(self.heaviest, weight)
+            better = self._take(divmod(place, self.n_leaves), joint, total, path)
+            if better or self.best is not self.before:
+                return  # there will be another pass, with weights of the new best
+            heaviest.reshape(-1)[place] = _LOW
+
+    def _take(self, pair: tuple[int, int], joint: Int64[np.ndarray, "leaves leaves"], total: int, path: Path) -> bool:
+        """Makes the heaviest join of a pair the best chain, if its score is higher; says whether it was."""
         (c, d), own = pair, np.diagonal(joint)
         both, alone, other = int(joint[c, d]), int(own[c]), int(own[d])
         joins = {
@@ -231,8 +270,9 @@ class _Search:
         chain = chain_of(self.unit, ((first, c), (second, d), *reversed(path)))
         before, kept = self.best, self.score
         self.best = chain
-        if self.score <= kept:
-            self.best = before
+        better = self.score > kept
+        self.best = chain if better else before
+        return better
 
 
 def _representable(share: Fraction, total: int) -> Fraction:

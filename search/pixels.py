@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Int32, Int64, Integer
 
 from describer.errors import ConceptsError
 from describer.search.labels import ConceptNames, Maps, Scalars
@@ -66,7 +66,7 @@ def signatures_of(
 
 def _layers(
     category: str, given: np.ndarray | Sequence[np.ndarray], where: str
-) -> Iterator[Int[np.ndarray, "height width"]]:
+) -> Iterator[Integer[np.ndarray, "height width"]]:
     """The maps of one category, one by one."""
     for layer in [given] if isinstance(given, np.ndarray) and given.ndim == 2 else given:
         if layer.ndim != 2 or layer.dtype.kind not in "iub":
@@ -74,10 +74,10 @@ def _layers(
                 f"a map must be (height, width) of integers, or several. "
                 f"Got {category} {layer.shape} of {layer.dtype}{where}. Give label ids."
             )
-        yield layer
+        yield layer.astype(np.uint8) if layer.dtype == bool else layer
 
 
-def _distinct(labels: Int[np.ndarray, " pixels"]) -> tuple[Int64[np.ndarray, " ids"], Int64[np.ndarray, " pixels"]]:
+def _distinct(labels: Integer[np.ndarray, " pixels"]) -> tuple[Int64[np.ndarray, " ids"], Int64[np.ndarray, " pixels"]]:
     """The ids that occur, ascending, and the position of each pixel's among them."""
     if labels.size == 0 or int(labels.min()) < 0 or int(labels.max()) >= FEW_IDS:
         ids, local = np.unique(labels.astype(np.int64), return_inverse=True)

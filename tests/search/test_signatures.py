@@ -226,6 +226,11 @@ def test_a_table_on_disk_warns_by_default_and_leaves_nothing_behind() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int8, np.int64])
+def test_labels_may_be_of_any_integers(dtype: type) -> None:
+    assert SignatureTable.from_maps({"object": np.array([[[0, 1, 1]]], dtype)}).areas.tolist() == [2]
+
+
 def test_sentences_are_images_of_one_pixel() -> None:
     builder = TableBuilder({"token": ["", "a", "dog", "runs"]})
     for tokens in ([1, 2], [2, 1, 1], [], [3]):
