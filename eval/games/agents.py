@@ -20,16 +20,13 @@ DEVIATION = 0.3
 "of the channel's noise, in each of a message's numbers; a message's mean has length 1"
 MESSAGE = 64
 HIDDEN = 256
-DROPOUT = 0.3
-"of model humans in training: there are few recorded rounds"
 
 
 class Reader(nn.Module):
     """What a speaker knows: the target beside each of the others, averaged."""
 
-    def __init__(self, n_features: int, size: int, hidden: int = HIDDEN, dropout: float = 0.0) -> None:
+    def __init__(self, n_features: int, size: int, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
         self.pair = nn.Linear(3 * n_features, hidden)
         self.out = nn.Linear(hidden, size)
 
@@ -38,15 +35,14 @@ class Reader(nn.Module):
         others = candidates[..., 1:, :]
         target = candidates[..., :1, :].expand_as(others)
         seen = torch.cat((target, others, target - others), -1)
-        return self.out(self.dropout(torch.tanh(self.pair(seen)).mean(-2)))
+        return self.out(torch.tanh(self.pair(seen)).mean(-2))
 
 
 class Scorer(nn.Module):
     """How well each candidate goes with what was heard, as it is and as it differs from the others' mean."""
 
-    def __init__(self, n_features: int, heard: int, hidden: int = HIDDEN, dropout: float = 0.0) -> None:
+    def __init__(self, n_features: int, heard: int, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
         self.candidate = nn.Linear(2 * n_features, hidden)
         self.heard = nn.Linear(heard, hidden)
         self.inner = nn.Linear(hidden, hidden)
@@ -60,7 +56,7 @@ class Scorer(nn.Module):
         others = (candidates.sum(1, keepdim=True) - candidates) / (n - 1)
         seen = torch.cat((candidates, candidates - others), 2)  # (rounds, candidates, 2 * features)
         hidden = torch.tanh(self.candidate(seen) + self.heard(heard)[:, None])
-        return self.score(self.dropout(torch.tanh(self.inner(self.dropout(hidden)))))[..., 0]
+        return self.score(torch.tanh(self.inner(hidden)))[..., 0]
 
 
 class AgentSpeaker(nn.Module):
@@ -82,7 +78,7 @@ class HumanSpeaker(nn.Module):
 
     def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"], size: int = MESSAGE) -> None:
         super().__init__()
-        self.reader = Reader(n_features, size, dropout=DROPOUT)
+        self.reader = Reader(n_features, size)
         self.register_buffer("words", words.float(), persistent=False)
         self.word = nn.Parameter(torch.randn(words.shape[1], size) * 0.1)
         self.usual = nn.Parameter(torch.zeros(len(words)))
@@ -100,7 +96,7 @@ class HumanListener(nn.Module):
     def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"]) -> None:
         super().__init__()
         self.register_buffer("words", words.float(), persistent=False)
-        self.scorer = Scorer(n_features, words.shape[1], dropout=DROPOUT)
+        self.scorer = Scorer(n_features, words.shape[1])
 
     def forward(
         self, candidates: Float[Tensor, "rounds candidates features"], said: Float[Tensor, "rounds utterances"]

@@ -9,6 +9,7 @@ cross-entropy on people's rounds. The four losses share no weights. Curves are i
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,7 +57,9 @@ class PlayersRecipe:
         """Trains and returns the folder; raises RecipeError for a game there is none of."""
         out = Path(self.out)
         out.mkdir(parents=True, exist_ok=True)
-        game = load_game(self.game, self.data, self.seed)
+        data = None if self.data is None else os.environ.get("DESCRIBER_DATA", self.data)
+        game = load_game(self.game, data, self.seed)
+        print(f"playing with {game.source}")
         players = train_players(game, self, out, resume)
         save_file({name: weight.half() for name, weight in players.state_dict().items()}, out / WEIGHTS)
         about = {"recipe": asdict(self), "lexicon": game.lexicon, "source": game.source.partition(" (default")[0]}
