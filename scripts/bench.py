@@ -3,6 +3,7 @@
 scripts/bench                               # all sections, on drawn scenes and an untrained ResNet-18
 scripts/bench probe --model my_net.py:load --images 'photos/*.parquet' --layers 'inception_*'
 scripts/bench captions --units 1024 --describer my_captioner
+scripts/bench formulas --folder ../shared/bench --images 2000 --units 64
 
 On a busy machine the seconds say little and the ratios only somewhat: the load is printed beside them.
 """
@@ -22,7 +23,7 @@ from typing import Annotated, Any
 import typer
 
 SEED = 7
-SECTIONS = ("help", "scenes", "probe", "captions")
+SECTIONS = ("help", "scenes", "probe", "captions", "formulas")
 UNTRAINED = "torchvision:resnet18"
 SCENES = f"scenes:500:{SEED}"
 BATCH = 16
@@ -129,6 +130,34 @@ def captions(
     rival = each * settings.k * n_done
     say(f"ResNet-101 for every exemplar: {1000 * each:.0f} ms an image (of {3 * BATCH}), {rival:.0f} s for these units")
     say(f"ResNet-101 forwards / all of captioning: {rival / spent:.1f}")
+
+
+@app.command()
+def formulas(
+    folder: Path = Path("../shared/bench"),
+    rival_images: Annotated[
+        int, typer.Option(help="images for the rival, which needs 1.1 s each; 0 leaves it out")
+    ] = 100,
+    images: Annotated[int, typer.Option(help="images of the drawn problem; 0 leaves it out")] = 22_000,
+    labels: int = 1200,
+    units: int = 512,
+    length: int = 10,
+) -> None:
+    """Logical forms: a problem with published results, a rival in the same run, and one drawn at Broden's size."""
+    from bench_formulas import DrawnProblem, SharedProblem, drawn_report, rival_report, shared_report
+
+    if (folder / "formulas_1000x200x4.npz").exists():
+        for line in shared_report(SharedProblem(folder)):
+            say(line)
+        say(f"peak {peak_gb():.2f} GB")
+        for line in rival_report(folder, rival_images) if rival_images else ():
+            say(line)
+    else:
+        say(f"--folder must hold formulas_1000x200x4.npz. Got {folder}, which does not. Name the folder that does.")
+    if images:
+        for line in drawn_report(DrawnProblem(SEED, images, labels, units), length):
+            say(line)
+        say(f"peak {peak_gb():.2f} GB")
 
 
 def subject(model: str, images: Sequence[str] | None, layers: str) -> tuple[Any, Any, list[str], Any]:
