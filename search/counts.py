@@ -78,7 +78,9 @@ class UnitCounts:
 class Ground(Protocol):
     """What masks are counted on: the signatures of images by index."""
 
-    n_images: int
+    @property
+    def n_images(self) -> int:
+        """Images that can be counted on."""
 
     def __len__(self) -> int:
         """Signatures in all."""

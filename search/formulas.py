@@ -10,9 +10,10 @@ differs by category, see `describer.search.iou`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_array, sparray, spmatrix
+from scipy.sparse import csr_array, sparray
 
 from describer.errors import ConceptsError
 from describer.search.beam import Chain, Compat, best_chain
@@ -21,7 +22,8 @@ from describer.search.forms import Form
 from describer.search.ground import AREA, OVERLAP, SearchGround, UnitGround
 from describer.search.signatures import SignatureTable
 
-Counts = UnitCounts | np.ndarray | sparray | spmatrix
+Counts: TypeAlias = UnitCounts | np.ndarray | sparray
+"(units, signatures) mask pixels, as they were counted or in any array"
 
 
 @dataclass(frozen=True)
