@@ -31,7 +31,7 @@ from describer.layout import UnitLayout, run, unit_layout
 from describer.probe import ProbeSettings, Units, probe
 from describer.processes import Processes
 from describer.search.chance import draw_shifts
-from describer.search.counts import MaskCounter
+from describer.search.counts import MaskCounter, UnitCounts
 from describer.search.dissection import Dissection, LayerDissection
 from describer.search.sampled import KeptGround, SampledLabels
 from describer.search.signatures import SignatureTable
@@ -161,6 +161,7 @@ class _Counting:
         self.model, self.labels, self.exemplars, self.settings = target.model, labels, exemplars, settings
         self.place = {index: place for place, index in enumerate(labels.kept)}
         shifts = draw_shifts(len(labels), settings.n_shifts, settings.seed) if len(labels) > 1 else ()
+        self.n_categories = len(table.category_names)
         ground = KeptGround(table)
         self.counters = {layer: MaskCounter(ground, len(found), shifts) for layer, found in exemplars.items()}
         self.fires = {layer: np.zeros((len(labels), len(found)), bool) for layer, found in exemplars.items()}
@@ -207,7 +208,8 @@ class _Counting:
 
     def _gathered(self, layer: str, processes: Processes) -> LayerDissection:
         counter = self.counters[layer]
-        mine = (counter.result(), tuple(counter.shifted()), self.fires[layer])
+        counted = [_whole(counts, self.n_categories) for counts in (counter.result(), *counter.shifted())]
+        mine = (counted[0], tuple(counted[1:]), self.fires[layer])
         shares = processes.share(processes.gather(mine))
         assert shares is not None
         counts, shifted, fires = shares[0]
@@ -216,6 +218,13 @@ class _Counting:
             shifted = tuple(a + b for a, b in zip(shifted, more_shifted, strict=True))
             fires = fires | more_fires
         return LayerDissection(self.exemplars[layer], counts, shifted, fires)
+
+
+def _whole(counts: UnitCounts, n_categories: int) -> UnitCounts:
+    """The counts with areas of all categories, also where no unit has fired."""
+    if counts.category_areas.shape[1] == n_categories:
+        return counts
+    return UnitCounts(counts.counts, np.zeros((counts.shape[0], n_categories), np.int64))
 
 
 def _masks(

@@ -15,6 +15,7 @@ from describer.data.images import load_images
 from describer.data.targets import load_target
 from describer.describe import describe
 from describer.errors import DescriberError
+from describer.picture import exemplar_grid, unit_card
 from describer.probe import ProbeSettings
 from describer.search.describers import FormSettings, form_describers
 from describer.search.dissect import DissectSettings
@@ -133,7 +134,8 @@ def test_show_tells_and_draws_examples(atlas: Path, tmp_path: Path) -> None:
         line = next(line for line in done.stdout.splitlines()[::-1] if line.strip().startswith(kind.replace("_", " ")))
         assert line.split(":")[1].split() == (list(map(str, there)) or ["none"])
     with Image.open(tmp_path / "unit.png") as picture:
-        assert picture.height > 500
+        alone = exemplar_grid(unit_card(Atlas.open(atlas), "body", row["unit"]))
+        assert picture.height > alone.height + 80
 
 
 def test_units_reports_unique_detectors(atlas: Path, tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_units_reports_unique_detectors(atlas: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "report.png") as picture:
         assert picture.width > 400
     as_json = [
-        json.loads(line) for line in run("units", atlas, "--report", tmp_path / "r.svg", "--json").stdout.splitlines()
+        json.loads(line) for line in run("units", atlas, "--report", tmp_path / "r.png", "--json").stdout.splitlines()
     ]
     assert {row["category"]: set(row["concepts"]) for row in as_json if row["concepts"]} == expected
 
@@ -200,7 +202,8 @@ def test_no_unit_fires_and_an_empty_concept(net: str, tmp_path: Path) -> None:
     ids[3:9, 4:] = 1
     source = flat(tmp_path / "flat", ids, {"1": "band", "2": "nowhere"})
     forms = ("--concepts", source, "--method", "concept,formula", "--shifts", 1)
-    assert run(*arguments(net, tmp_path / "a", *forms)).exit_code == 0
+    done = run(*arguments(net, tmp_path / "a", *forms))
+    assert done.exit_code == 0, done.stderr
     rows = Atlas.open(tmp_path / "a").units()
     assert rows and not any("nowhere" in (row["formula"] or "") for row in rows)
     (dissection,) = open_dissections(tmp_path / "a")
