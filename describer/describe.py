@@ -117,8 +117,9 @@ def describe(
             lacking = processes.share(lacking)
             if lacking and isinstance(describer, PreparedDescriber):
                 describer.prepare(target, lacking, wanted_units, Path(out), report)
-            for layer in lacking if atlas else ():
-                _describe_layer(atlas, layer, describer, seen, report)
+            for layer in lacking:
+                if atlas:
+                    _describe_layer(atlas, layer, describer, seen, report)
     processes.share(None)  # the others wait until all is written
     return Atlas.open(out)
 

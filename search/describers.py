@@ -227,8 +227,8 @@ def best_forms(dissection: Dissection, layer: LayerDissection, rows: np.ndarray,
         "beam_size": settings.beam_size,
         "length_penalty": settings.length_penalty,
     }
-    certificate = {"optimal": settings.optimal, "max_seconds": settings.max_seconds}
-    explanations = search_formulas(table, counts, **options, **certificate)
+    optimal, seconds = settings.optimal, settings.max_seconds
+    explanations = search_formulas(table, counts, optimal=optimal, max_seconds=seconds, **options)
     shifted = [each.subset(rows) for each in layer.shifted]
     drawn = chance(table, shifted, explanations, **options) if shifted else [None] * len(rows)
     found = []

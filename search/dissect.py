@@ -132,7 +132,7 @@ def _table(
     processes = Processes.current()
     if processes.share(dissection.has_table(labels.kept)):
         return dissection.table.with_source(labels)
-    options = {} if say is None else {"say": say}
+    options: dict[str, Any] = {} if say is None else {"say": say}
     table = SignatureTable.from_source(labels, progress=partial(report, "labels"), **options)
     if not table.areas.sum():
         message = f"Concepts must occur in the pictures. Got no labelled pixel in {len(labels)} of them"

@@ -67,7 +67,7 @@ class NamedMasks(ConceptSet):
     def __init__(self, source: str, files: list[Path], images: ImageSet):
         self.source, self.files, self.images = source, files, images
         self._masks = mask_rows(files)
-        rows = {Path(name).name: row for row, name in enumerate(_column(files, PATH))}
+        rows = {Path(name).name: row for row, name in enumerate(_column(files, PATH)) if name}
         self._rows = [rows.get(name) for name in picture_names(images)]
         if not any(row is not None for row in self._rows):
             message = f"{source} must name pictures of {images.source}. Got no name in common"
@@ -105,7 +105,7 @@ def cell_bytes(source: str, rows: ParquetRows, index: int) -> bytes | Path:
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if not content and not path:
         raise ImagesError(f"Row {index} of {source} must hold a mask. Got an empty cell. Remove the row.")
-    return content or rows.folder / path
+    return content or rows.folder / str(path)
 
 
 def read_names(source: str, folder: Path) -> list[str]:
