@@ -35,9 +35,10 @@ class Drivers:
     lexicon: Lexicon
 
     @classmethod
-    def learnt(cls, robot: Driver, lexicon: Lexicon, games: Sequence[Game], seed: int) -> "Drivers":
+    def learnt(cls, robot: Driver, lexicon: Lexicon, games: Sequence[Game], seed: int, steps: int = 600) -> "Drivers":
         """A trained robot with its speaker model, beside a human who imitates these games."""
-        return cls(robot.eval(), RobotSpeaker.learnt(robot, seed), imitate(games, lexicon, seed), lexicon)
+        speaker = RobotSpeaker.learnt(robot, seed, steps=steps)
+        return cls(robot.eval(), speaker, imitate(games, lexicon, seed, steps=steps), lexicon)
 
     def _modules(self) -> nn.ModuleDict:
         return nn.ModuleDict({"robot": self.robot, "speaker": self.speaker, "humans": self.humans})

@@ -98,8 +98,17 @@ def play(
         Row(*key, measured(values), PAPER.get((key[5] if key[0] == "behaviour" else key[0], *key[1:4])))
         for key, values in found.items()
     )
-    notes = (*_notes(logs, seeds, fresh), f"{time.monotonic() - started:.0f} s")
+    notes = (*_notes(logs, seeds, fresh), _difference(found), f"{time.monotonic() - started:.0f} s")
     return GameReport("driving", TITLE, rows, examples, notes, picture)
+
+
+def _difference(found: dict[Key, list[np.ndarray]]) -> str:
+    """How much more reward belief brings than direct, ride by ride: rides differ more than translators."""
+    belief, direct = (found["behaviour", "H", "R", name, N_CHOICES, "reward"] for name in ("belief", "direct"))
+    more = measured([ours - theirs for ours, theirs in zip(belief, direct, strict=True)])
+    return (
+        f"reward of belief less that of direct, ride by ride: {more.value:+.3f} ({more.low:+.3f} to {more.high:+.3f})"
+    )
 
 
 def _notes(logs: Logs, seeds: Sequence[int], fresh: bool) -> tuple[str, ...]:
@@ -214,7 +223,7 @@ def _examples(tongues: Tongues, logs: Logs, n: int = 6) -> tuple[tuple[Example, 
     terms = {criterion: tongues.to_terms(heard, criterion, 3) for criterion in TRANSLATORS}
     examples = []
     for row, (step, game) in enumerate(picked):
-        told = {c: ", ".join(drivers.lexicon.text(int(i)) for i in terms[c][row]) for c in TRANSLATORS}
+        told: dict[str, str] = {c: ", ".join(drivers.lexicon.text(int(i)) for i in terms[c][row]) for c in TRANSLATORS}
         world = played.worlds[step].pick(np.array([game]))
         extra = {
             "map": int(world.map[0]), "position": world.position[0, 0].tolist(), "goal": world.goal[0, 0].tolist(),

@@ -1,10 +1,11 @@
-"""What the game is worth to two drivers who see everything: exact values by dynamic programming.
+"""What the game is worth to two drivers who see everything: values by dynamic programming.
 
-    worth = Informed.solve(discount=.95)                     # half a minute on one core; save(), load()
+    worth = Informed.solve(discount=.95)                     # some seconds on one core; save(), load()
     worth.values(traffic)                                    # (games, 4, 4) of each pair of actions
 
-It is the upper bound of every pair of drivers, and the first lesson of drivers who see only their own car: what they
-cannot see they must be told. Values are discounted sums of the game's reward, without end of time.
+The first lesson of drivers who see only their own car: what they cannot see, they must be told. Values are discounted
+sums of the game's reward, without end of time, and exact but for one kindness: from the second step on, a car that
+arrives cannot be hit any more in that same step. So they are a lesson, and no bound on what drivers can reach.
 """
 
 from dataclasses import dataclass

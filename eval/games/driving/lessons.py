@@ -6,7 +6,7 @@
 Gradients pass the channel, so that a car learns to say what the other needs. Against the published DRQN (Andreas et al.
 2017, code): the reward of a game is told to the sum of both cars' values (value decomposition, Sunehag et al. 2018),
 every game is learnt from once, while it is played, and targets are λ-returns of whole games. Such learning alone stays
-for long with cars that wait for ever, for fear of a crash; so the first lessons regress on the exact values of a pair
+for long with cars that wait for ever, for fear of a crash; so the first lessons regress on the values of a pair
 that sees everything: what a car does not see, it must be told by the other.
 """
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from describer.errors import DescriberError
-from describer.eval.games.driving.world import ROADS, SIZE, Traffic
+from describer.eval.games.driving.world import ROADS, Traffic
 
 N_TEST = 100
 "games held out: the last ones"

@@ -19,7 +19,7 @@ from describer.eval.games.driving.driver import N_CODES, NOISE, observe
 from describer.eval.games.driving.world import ACTIONS, HORIZON, Traffic, begin, drive
 
 AGENTS = ("car_0", "car_1")
-Action = tuple[int, np.ndarray]
+Action = tuple[int | np.integer, np.ndarray]
 
 
 class DrivingParallel(ParallelEnv):
@@ -32,17 +32,20 @@ class DrivingParallel(ParallelEnv):
         self.message, self.noise, self.maps = message, noise, maps
         self.possible_agents = list(AGENTS)
         self.agents: list[str] = []
+        said = spaces.Box(-1, 1, (message,), np.float32)
+        self._sees = {agent: spaces.Box(-np.inf, np.inf, (N_CODES + message,), np.float32) for agent in AGENTS}
+        self._acts = {agent: spaces.Tuple((spaces.Discrete(len(ACTIONS)), said)) for agent in AGENTS}
         self._rng = np.random.default_rng()
         self._traffic: Traffic | None = None
         self._steps = 0
 
-    def observation_space(self, agent: str) -> spaces.Box:
+    def observation_space(self, agent: str) -> spaces.Space:
         """One-hot codes of the own car, then what was heard."""
-        return spaces.Box(-np.inf, np.inf, (N_CODES + self.message,), np.float32)
+        return self._sees[agent]
 
-    def action_space(self, agent: str) -> spaces.Tuple:
+    def action_space(self, agent: str) -> spaces.Space:
         """What is done, and what is said."""
-        return spaces.Tuple((spaces.Discrete(len(ACTIONS)), spaces.Box(-1, 1, (self.message,), np.float32)))
+        return self._acts[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None

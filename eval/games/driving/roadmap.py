@@ -29,7 +29,7 @@ def draw_map(traffic: Traffic, cars: Sequence[int] = (0, 1), cell: int = CELL) -
         row, column = traffic.goal[0, car].tolist()
         draw.ellipse(_box(row, column, cell, 3 + 2 * car), outline=CARS[car], width=2)
     for car in cars:
-        if on_board(traffic.position[0, car]) and not traffic.arrived[0, car]:
+        if on_board(traffic.position)[0, car] and not traffic.arrived[0, car]:
             _draw_car(draw, traffic, car, cell)
     return picture
 

@@ -50,6 +50,8 @@ class DriversRecipe:
     "probability of an action at random, at first"
     taught: tuple[float, float] = (0.4, 0.6)
     "until the first part of the steps only the informed pair teaches, from the second on only play"
+    imitation: int = 600
+    "steps of the model humans and of the robots' speaker model"
     seed: int = 0
     "seed of everything"
 
@@ -66,7 +68,7 @@ class DriversRecipe:
         known, unknown = split(games)
         lexicon = Lexicon.of(games)
         robot = train_robot(self, out, resume, progress)
-        drivers = Drivers.learnt(robot, lexicon, known, self.seed)
+        drivers = Drivers.learnt(robot, lexicon, known, self.seed, self.imitation)
         told = {**measure_robot(robot, self.seed), **measure_humans(drivers.humans, unknown, lexicon)}
         drivers.save(out, {"recipe": asdict(self), "data": f"{len(known)} logged games", "measured": told})
         return out
