@@ -4,12 +4,15 @@ methods_of("caption,formula", "scenes:400:7")          # ["caption", "formula"]
 device_of("auto")                                      # "cuda" where there is one
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from describer.errors import DescriberError
 
 METHODS = ("caption", "concept", "formula")
 "How units can be described."
+SENTENCES = (".jsonl", ".csv", ".tsv", ".tok", ".txt")
+"Ends of files that hold pairs of sentences."
 GROUNDED = METHODS[1:]
 "Those that compare units with labelled pixels."
 
@@ -35,6 +38,11 @@ def methods_of(method: str | None, concepts: str | None) -> list[str]:
         message = f"--concepts must go with the method {' or '.join(GROUNDED)}. Got {method}"
         raise DescriberError(f"{message}. Leave one of them out.")
     return chosen
+
+
+def reads_sentences(model: str, inputs: Sequence[str]) -> bool:
+    """Whether pairs of sentences are meant and not pictures, by the names alone."""
+    return model.startswith("pairs:") or all(name.endswith(SENTENCES) for part in inputs for name in part.split(","))
 
 
 def device_of(name: str) -> str:

@@ -146,7 +146,8 @@ def describe(
         list[str],
         typer.Argument(
             metavar="IMAGES",
-            help="a folder, parquet files, hf:name:split, latents:N[:seed] for a generator, scenes:N[:seed]",
+            help="a folder, parquet files, hf:name:split, latents:N[:seed] for a generator, scenes:N[:seed]; for a "
+            "classifier of sentence pairs (pairs:DIR, hf:NAME, path.py:factory): jsonl, csv, tsv",
             show_default=False,
         ),
     ],
@@ -170,6 +171,9 @@ def describe(
     optimal: Annotated[bool, typer.Option("--optimal", help="certify that no formula is better")] = False,
     shifts: Annotated[
         int | None, typer.Option(metavar="N", help="searches in other pictures' labels, to tell chance; 0: none")
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="words as vectors (GloVe's text form), for NEIGHBORS of words")
     ] = None,
     describer: Annotated[
         str | None, typer.Option(metavar="DIR", help="captioner: folder or hub name; default: the carried one")
@@ -199,7 +203,16 @@ def describe(
     Stopped or killed, the same command goes on where it was.
     """
     from describer import terminal
-    from describer.choices import captioner_of, decoding_of, device_of, given, methods_of
+    from describer.choices import captioner_of, decoding_of, device_of, given, methods_of, reads_sentences
+
+    if reads_sentences(model, images):
+        from describer.search.sentences import describe_files
+
+        masks, search = given(k=k, n_shifts=shifts), given(max_length=max_length, beam_size=beam, optimal=optimal)
+        with terminal.progress_bars() as progress:
+            names = model, ",".join(images), method, layers, vectors, device_of(device)
+            atlas = describe_files(out, *names, masks, search, progress, terminal.note)
+        return _print_described(atlas, out, as_json)
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
@@ -216,7 +229,7 @@ def describe(
     if concepts is not None:
         from describer.search.describers import load_describers
 
-        search, masks = given(max_length=max_length, optimal=optimal), given(n_shifts=shifts)
+        search, masks = given(max_length=max_length, optimal=optimal), given(n_shifts=shifts, batch_size=batch_size)
         describers += load_describers(methods, concepts, probe_set, where, search, masks, terminal.note)
     for line in target.notes:
         terminal.note(line)
@@ -228,6 +241,12 @@ def describe(
         )
     if not first:
         return None
+    return _print_described(atlas, out, as_json)
+
+
+def _print_described(atlas: Any, out: Path, as_json: bool) -> None:
+    from describer import terminal
+
     rows = atlas.units()
     if n_skipped := len(atlas.meta.skipped):
         terminal.note(f"{n_skipped} of {atlas.meta.n_images} images could not be read and were left out.")

@@ -12,6 +12,7 @@ NEIGHBORS(word) stands anywhere in a form; in the published code it can only com
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +22,18 @@ from torch import Tensor
 
 from describer.atlas import Atlas
 from describer.data.sentence_features import SentenceFeatures, sentence_features
-from describer.data.sentences import SentencePairs
-from describer.data.text_targets import SentenceUnits, TextTarget, class_weights, penultimate, read_units
-from describer.data.wordvectors import WordVectors
+from describer.data.sentences import SentencePairs, load_sentences
+from describer.data.text_targets import (
+    SentenceUnits,
+    TextTarget,
+    class_weights,
+    load_text_target,
+    penultimate,
+    read_units,
+)
+from describer.data.wordvectors import WordVectors, load_vectors
 from describer.description import Description
-from describer.errors import ConceptsError
+from describer.errors import ConceptsError, DescriberError
 from describer.exemplars import Exemplars
 from describer.manifest import LayerEntry, Manifest, Source
 from describer.search.chance import draw_shifts
@@ -159,6 +167,31 @@ def describe_sentences(
             weights = class_weights(target, found)
             atlas.write_descriptions(layer, METHOD, [_weighed(each, target.class_names, weights) for each in told])
     return Atlas.open(out)
+
+
+def describe_files(
+    out: str | Path,
+    model: str,
+    pairs: str,
+    method: str | None = None,
+    layers: Sequence[str] | None = None,
+    vectors: str | Path | None = None,
+    device: str = "cpu",
+    masks: Mapping[str, Any] | None = None,
+    search: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Atlas:
+    """What `describer describe MODEL PAIRS` does: `describe_sentences` from what is written on the command line."""
+    if method not in (None, METHOD):
+        raise DescriberError(f"method must be {METHOD} for sentences. Got {method!r}. Leave it out.")
+    if layers and len(layers) > 1:
+        raise DescriberError(f"layers must be one for sentences. Got {', '.join(layers)}. Describe each by itself.")
+    target, sentences = load_text_target(model, device), load_sentences(pairs)
+    table = None if vectors is None else load_vectors(vectors)
+    settings, forms = SentenceSettings(**(masks or {})), FormSettings(**({"max_length": 5} | dict(search or {})))
+    layer = layers[0] if layers else None
+    return describe_sentences(target, sentences, out, layer, table, settings, forms, progress, say)
 
 
 def lay(

@@ -37,6 +37,8 @@ class LengthResult:
     "units active on enough labelled inputs"
     correlation: Correlation | None
     "of IoU with accuracy while the unit fires, over judged units"
+    above_chance: Correlation | None
+    "of IoU less that of the unit's shifted mask: a unit that is active everywhere has a high IoU by chance"
 
 
 def accuracy_when_firing(
@@ -77,8 +79,14 @@ def compared(
     judged = there & ~np.isnan(accuracy)
     mean = float(ious[there].mean()) if there.any() else 0.0
     both = correlation(ious[judged], accuracy[judged])
-    chance = None if by_chance is None else float(np.mean([each.iou for each in by_chance]))
-    return LengthResult(length, int(there.sum()), mean, chance, int(judged.sum()), both)
+    chance, above = None, None
+    if by_chance is not None:
+        drawn = np.array([each.iou for each in by_chance])
+        chance, above = (
+            float(drawn[there].mean()) if there.any() else 0.0,
+            correlation((ious - drawn)[judged], accuracy[judged]),
+        )
+    return LengthResult(length, int(there.sum()), mean, chance, int(judged.sum()), both, above)
 
 
 def report(subject: Subject, max_length: int, least: int, by_chance: bool, out: Path | None) -> None:
@@ -89,13 +97,24 @@ def report(subject: Subject, max_length: int, least: int, by_chance: bool, out: 
     results, found = by_length(subject, max_length, least, by_chance)
     known = subject.truth >= 0
     right = float((subject.predicted == subject.truth)[known].mean()) if known.any() else float("nan")
-    table = Table("length", "units", "mean IoU", "by chance", "judged", "r (IoU, accuracy)", "p", "Spearman")
+    table = Table(
+        "length",
+        "units",
+        "mean IoU",
+        "by chance",
+        "judged",
+        "r (IoU, accuracy)",
+        "p",
+        "Spearman",
+        "r (IoU above chance)",
+    )
     for row in results:
         both = row.correlation
         told = ["–"] * 3 if both is None else [str(both.pearson), f"{both.p_value:.1e}", f"{both.spearman:.3f}"]
+        told.append("–" if row.above_chance is None else str(row.above_chance.pearson))
         chance = "–" if row.chance_iou is None else f"{row.chance_iou:.4f}"
         table.add_row(str(row.length), str(row.units), f"{row.mean_iou:.4f}", chance, str(row.judged), *told)
-    console = Console(width=110)
+    console = Console(width=130)
     console.print(f"{subject.layer}: accuracy {right:.3f} on {int(known.sum())} labelled inputs")
     console.print(table)
     if out:

@@ -238,7 +238,8 @@ def open_vision(
     names = target.class_names or ()
     known = labelled is not None or isinstance(images, DrawnImages)
     truth = load_truth(labelled or concepts, images, column, names) if known else np.full(len(images), -1)
-    return target, labels, vision_subject(target, labels, images, truth, layer, folder, progress=progress)
+    settings = DissectSettings(n_shifts=1)  # enough for the mean over units of what chance gives
+    return target, labels, vision_subject(target, labels, images, truth, layer, folder, settings, progress)
 
 
 def open_text(

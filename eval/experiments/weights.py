@@ -110,6 +110,7 @@ def report(subject: Subject, said: Int64[np.ndarray, " inputs"], length: int, ou
 
 app = typer.Typer(add_completion=False, help="Classes that units speak for, and whether their forms do too.")
 Length = Annotated[int, typer.Option(help="most concepts of a form")]
+Units = Annotated[int | None, typer.Option(help="units, drawn at random; default: all", show_default=False)]
 Without = Annotated[str | None, typer.Option(help="categories of concepts to leave out, with commas")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for everything measured")]
 Keep = Annotated[Path | None, typer.Option(help="folder in which the dissection is kept")]
@@ -117,27 +118,28 @@ Keep = Annotated[Path | None, typer.Option(help="folder in which the dissection 
 
 @app.command(epilog="\b\nExample: python -m describer.eval.experiments.weights vision carried:scenes scenes:400")
 def vision(
-    model: str, concepts: str, layer: str = "layer4", length: Length = 3, without: Without = None,
-    out: Out = None, keep: Keep = None,
+    model: str, concepts: str, layer: str = "layer4", length: Length = 3, units: Units = None,
+    without: Without = None, out: Out = None, keep: Keep = None,
 ) -> None:  # fmt: skip
     """Units of an image classifier, over CONCEPTS."""
     from describer import terminal
 
     with tempfile.TemporaryDirectory() as folder, terminal.progress_bars() as progress:
         *_, subject = open_vision(model, concepts, layer, keep or folder, progress, without=parts(without))
-        report(subject, subject.predicted[subject.laid.kept], length, out)
+        report(subject.sampled(units), subject.predicted[subject.laid.kept], length, out)
 
 
 @app.command(epilog="\b\nExample: python -m describer.eval.experiments.weights text pairs:runs/nli pairs.jsonl")
 def text(
-    model: str, pairs: str, vectors: Path | None = None, length: Length = 5, out: Out = None, keep: Keep = None
-) -> None:
+    model: str, pairs: str, vectors: Path | None = None, length: Length = 5, units: Units = None,
+    out: Out = None, keep: Keep = None,
+) -> None:  # fmt: skip
     """Penultimate units of a classifier of sentence pairs."""
     from describer import terminal
 
     with tempfile.TemporaryDirectory() as folder, terminal.progress_bars() as progress:
         *_, subject = open_text(model, pairs, vectors, keep or folder, progress)
-        report(subject, subject.predicted, length, out)
+        report(subject.sampled(units), subject.predicted, length, out)
 
 
 if __name__ == "__main__":

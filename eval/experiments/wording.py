@@ -160,9 +160,9 @@ def true_of(form: Form, sides: Sides, neighbors: Mapping[str, Sequence[str]]) ->
         return any(word[PLACES[kind]] == value for word in sides[SIDES[side]])
 
     def lookup(leaf: Leaf) -> np.ndarray:
-        return np.array(any(map(held, neighbors[leaf.name])) if isinstance(leaf, Neighbors) else held(leaf.name))
+        return np.array([any(map(held, neighbors[leaf.name])) if isinstance(leaf, Neighbors) else held(leaf.name)])
 
-    return bool(form.evaluate(lookup))
+    return bool(form.evaluate(lookup)[0])
 
 
 def _pairs(sides: Sequence[Sides]) -> SentencePairs:

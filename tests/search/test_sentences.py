@@ -1,6 +1,7 @@
 """Forms over words: tables against plain loops, NEIGHBORS anywhere, planted units found, atlases that are listed."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -209,3 +210,34 @@ def test_pictures_of_text_differ_with_the_text():
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ConceptsError, match="min_active"):
         SentenceSettings(min_active=1.5)
+
+
+def test_the_verb_describes_sentences_and_lists_the_units(tmp_path, capsys):
+    from describer.cli import app
+    from describer.data.pairnet import PairClassifier, PairEncoder, PairNetSizes, save_pairnet
+
+    torch.manual_seed(0)
+    known = tuple(sorted({word for sentence in (*PREMISES, *HYPOTHESES) for word in sentence.split()}))
+    model = PairClassifier(PairNetSizes(len(known) + 2, 3, embedding=5, hidden=7, units=11))
+    save_pairnet(tmp_path / "nli", model, PairEncoder(known), ["entailment", "neutral", "contradiction"])
+    pairs = all_pairs()
+    rows = [{"premise": p, "hypothesis": h} for p, h in zip(pairs.premises, pairs.hypotheses, strict=True)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    VECTORS.save(tmp_path / "vectors.txt")
+    told = [str(tmp_path / "pairs.jsonl"), "--out", str(tmp_path / "atlas"), "--max-length", "2", "--shifts", "1"]
+    told += ["--vectors", str(tmp_path / "vectors.txt"), "--method", "formula", "--device", "cpu"]
+    assert spoken(app, ["describe", f"pairs:{tmp_path / 'nli'}", *told], capsys)[0] == 0
+    code, said = spoken(app, ["units", str(tmp_path / "atlas"), "--json"], capsys)
+    found = [json.loads(line) for line in said.splitlines()]
+    assert code == 0 and [row["id"] for row in found] == [f"units:{unit}" for unit in range(11)]
+    described = [row for row in found if row["description"]]
+    assert described and all(0 < row["iou"] <= 1 and parse(row["formula"]).length <= 2 for row in described)
+    code, _ = spoken(app, ["describe", f"pairs:{tmp_path / 'nli'}", *told[:-4], "--method", "caption"], capsys)
+    assert code == 2
+
+
+def spoken(app, words, capsys):
+    """Exit code and stdout of one command."""
+    with pytest.raises(SystemExit) as ended:
+        app(words)
+    return ended.value.code, capsys.readouterr().out
