@@ -109,11 +109,10 @@ class FormDescriber:
 
     @property
     def key(self) -> dict[str, str | int | float | bool | None]:
-        """Concepts, dissection and search: all that changes the answer."""
+        """Labels, dissection and search: all that changes the answer."""
         dissection = {name: value for name, value in asdict(self.dissector.settings).items() if name != "batch_size"}
         search = asdict(self.settings) if self._method == "formula" else {}
-        concepts = self.dissector.concepts
-        return {"concepts": concepts.source, "labels": concepts.fingerprint, **dissection, **search}
+        return {"labels": self.dissector.concepts.fingerprint, **dissection, **search}
 
     def prepare(
         self,

@@ -50,8 +50,9 @@ class Dissection:
 
     @classmethod
     def create(cls, parent: Path, key: dict[str, Any]) -> "Dissection":
-        """The dissection with this key in `parent`, new or begun before."""
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        """The dissection with this key in `parent`, new or begun before; how the concepts were named does not count."""
+        telling = {name: value for name, value in key.items() if name != "concepts"}
+        digest = hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
         folder = parent / digest[:16]
         with disk_faults(folder):
             folder.mkdir(parents=True, exist_ok=True)

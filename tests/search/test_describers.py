@@ -1,6 +1,9 @@
 """The methods concept and formula, by the call and by the verb: rows, resuming, examples, and inputs that cannot be."""
 
 import json
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,8 @@ from describer.search.examples import KINDS, read_examples
 from describer.search.forms import parse
 from describer.search.formulas import search_formulas
 from tests.data.test_concepts import encoded
-from tests.describer.test_cli import refused, run
+from tests.describer.test_atlas import content
+from tests.describer.test_cli import COMMAND, ROOT, refused, run
 from tests.search.test_dissect import NET
 
 SCENES = "scenes:13:5"
@@ -117,6 +121,55 @@ def test_the_same_command_goes_on(net: str, atlas: Path, tmp_path: Path) -> None
     assert (before.folder / "table.safetensors").stat().st_mtime_ns == written
     told = refused(*arguments(net, tmp_path / "a", *more[:-3], "--max-length", 3))
     assert "formula max_length=3 (the atlas: 2)" in told and "optimal" in told
+
+
+class StoppedError(Exception):
+    """As if the process had died."""
+
+
+def test_stopped_at_any_stage_the_same_call_ends_with_the_same_atlas(net: str, tmp_path: Path) -> None:
+    concepts, target, images = load_concepts(SCENES), load_target(net), load_images("scenes:11:3")
+    settings = FormSettings(max_length=2)
+
+    def made(path: Path, stop: str | None) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage == stop and done:
+                raise StoppedError(stage)
+
+        describers = form_describers(concepts, ["concept", "formula"], settings, FEW)
+        layers = ["stem", "body"]
+        describe(target, images, path, describers, layers=layers, settings=ProbeSettings(k=3), progress=progress)
+
+    made(tmp_path / "whole", None)
+    for stop in ("thresholds", "labels", "dissecting", "concept of body", "formula of stem", "formula of body"):
+        with pytest.raises(StoppedError, match=stop):
+            made(tmp_path / "stopped", stop)
+    made(tmp_path / "stopped", None)
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_same_atlas(net: str, tmp_path: Path) -> None:
+    forms = ("--method", "concept,formula", "--concepts", SCENES, "--max-length", 2, "--shifts", 2, "--batch-size", 3)
+    assert run(*arguments(net, tmp_path / "one", *forms)).exit_code == 0
+    command = [*COMMAND, *map(str, arguments(net, tmp_path / "two", *forms))]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = os.environ | {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
+    both = [subprocess.Popen(command, cwd=ROOT, env=shared | {"RANK": r, "LOCAL_RANK": r}) for r in "01"]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    (one,), (two,) = open_dissections(tmp_path / "one"), open_dissections(tmp_path / "two")
+    assert one.folder.name == two.folder.name
+    mine, theirs = one.layer("body"), two.layer("body")
+    assert (mine.counts.counts != theirs.counts.counts).nnz == 0 and np.array_equal(mine.fires, theirs.fires)
+    assert all((a.counts != b.counts).nnz == 0 for a, b in zip(mine.shifted, theirs.shifted, strict=True))
+    assert Atlas.open(tmp_path / "one").units() == Atlas.open(tmp_path / "two").units()
 
 
 def test_show_tells_and_draws_examples(atlas: Path, tmp_path: Path) -> None:
