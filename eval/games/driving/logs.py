@@ -66,7 +66,7 @@ def read_game(game: dict[str, Any]) -> Game:
     worlds, moves = game["log"][::2], game["log"][1::2]
     cars = {key: np.array([[car[key] for car in world["cars"]] for world in worlds]) for key in worlds[0]["cars"][0]}
     road = np.array(worlds[0]["road"]) > 0
-    known = np.flatnonzero((road == ROADS).all((1, 2))) if road.shape == (SIZE, SIZE) else []
+    known = [on for on, ours in enumerate(ROADS) if np.array_equal(ours, road)]
     if len(known) != 1:
         raise ValueError(f"an unknown road in {game['game']}")
     on = np.full(len(worlds), known[0])
