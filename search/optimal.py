@@ -9,8 +9,8 @@ positive signatures, which bounds every form that is still to be decided there.
 
 A chain, read from its last step, is a decision list: AND NOT c says 0 on c, OR c says 1 on c, AND c says 0 and OR NOT c
 says 1 outside of c, and the rest of the chain decides the region that is left. So a node is a region and the weight
-that is already won. Where two concepts are left to choose, the joint weights of all pairs in the region give all eight
-ways to join each pair at once, exactly; a region without c has those of the region less those within c.
+that is already won. Where two concepts are left to choose, the joint weight of a pair in the region gives all eight
+ways to join it, exactly, and one of the two must bring more than half of what is wanted: few do, few pairs are weighed.
 
 The proof holds for chains of distinct concepts: all forms of up to three concepts, and of longer ones those that can
 be written without AND or OR of two composed forms.
@@ -27,10 +27,10 @@ from jaxtyping import Bool, Int64
 from scipy.sparse import csr_array
 
 from describer.search.beam import Chain, Op
-from describer.search.ground import AREA, OVERLAP, UnitGround
+from describer.search.ground import AREA, OVERLAP, UnitGround, leaf_sums
 
-MAX_LEAVES = 3000
-"of which pairs are weighed at once: 72 MB a matrix"
+MAX_PAIRS = 1 << 21
+"pairs that are weighed at once: 16 MB a matrix"
 _LOW = np.iinfo(np.int64).min
 
 Path = tuple[tuple[Op, int], ...]
@@ -46,6 +46,16 @@ class _Node:
     path: Path = field(compare=False)
     won: int = field(compare=False)
     "weight of what the path has already decided"
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """Signatures that are still to be decided, with their sums of weights and of those above 0."""
+
+    mask: Bool[np.ndarray, " signatures"]
+    total: Int64[np.ndarray, " 2"]
+    leaves: Int64[np.ndarray, "leaves 2"]
+    "the same sums of every leaf within the region"
 
 
 def proven(
@@ -90,6 +100,8 @@ class _Search:
         self.ceiling = ceiling(unit)
         self.shortest = self.longest = 2  # lengths that are decided in this pass
         self.share, self.weights = Fraction(0), unit.values[:, OVERLAP]
+        self.values = unit.values[:, :2]
+        self.need = 0
         self.heaviest = 0  # of the forms of this pass that may have hidden others behind them
 
     @property
@@ -103,9 +115,9 @@ class _Search:
         charged = Fraction(self.penalty) ** (len(self.best.steps) - self.shortest)
         return Fraction(hits, self.area + area - hits) * charged
 
-    def need(self) -> int:
-        """What a form must weigh more than, to score more than the best."""
-        return int(self.share.denominator * self.target() * self.area)  # rounds down
+    def _aim(self) -> None:
+        """Sets what a form must weigh more than, to score more than the best."""
+        self.need = int(self.share.denominator * self.target() * self.area)  # rounds down
 
     def run(self, deadline: float | None) -> float:
         """Searches until all is decided or the deadline; returns the most that what is left may score.
@@ -131,17 +143,17 @@ class _Search:
             self.before, self.heaviest = self.best, 0
             self.share = _representable(self.target(), total)
             self.weights = self.share.denominator * overlap - self.share.numerator * false
+            self._aim()
             left = self._passed(deadline)
             if left > 0 or self.best is self.before:
                 return left
 
     def _passed(self, deadline: float | None) -> float:
         """Decides every form once, most promising regions first."""
-        root = _Node(-int(self.weights[self.weights > 0].sum()), (), 0)
-        if self.n_leaves > MAX_LEAVES:
-            return self._promised(-root.promise)
-        heap = [root]
-        while heap and -heap[0].promise > self.need():
+        gains = np.maximum(self.weights, 0)
+        self.values = np.stack((self.weights, gains), 1)  # (signatures, 2)
+        heap = [_Node(-int(gains.sum()), (), 0)]
+        while heap and -heap[0].promise > self.need:
             node = heapq.heappop(heap)
             for promise in self._expanded(node, heap):
                 if deadline is not None and time.monotonic() > deadline:
@@ -156,26 +168,21 @@ class _Search:
     def _expanded(self, node: _Node, heap: list[_Node]) -> Iterator[int]:
         """Decides forms with two more concepts, then all shorter regions; says before each what is open at most."""
         yield -node.promise
-        region, depth = self._region(node.path), len(node.path)
-        rows = np.flatnonzero(region)
-        joint = self._joint(rows)
-        total = int(self.weights[rows].sum())
+        mask, depth = self._region(node.path), len(node.path)
+        rows = np.flatnonzero(mask)
+        region = _Region(mask, self.values[rows].sum(0), leaf_sums(self.matrix, rows, self.values))
         if depth + 2 >= self.shortest:
-            self._decide(joint, total, node.won, node.path)
+            self._decide(region, node.won, node.path)
         if depth + 2 >= self.longest:
             return
-        for child, within in self._children(node, rows, joint, total):
-            if -child.promise <= self.need():
+        for child in self._children(node, region):
+            if -child.promise <= self.need:
                 break
             if depth + 3 < self.longest:
                 heapq.heappush(heap, child)
-                continue
-            yield -child.promise
-            leaf = child.path[-1][1]
-            inside = self.unit.rows(leaf)
-            part = self._joint(inside[region[inside]])
-            own, held = part if within else joint - part, int(joint[leaf, leaf])
-            self._decide(own, held if within else total - held, child.won, child.path)
+            else:
+                yield -child.promise
+                self._decide(self._part(region, child.path[-1]), child.won, child.path)
 
     def _region(self, path: Path) -> Bool[np.ndarray, " signatures"]:
         """What the steps of a path leave undecided."""
@@ -185,93 +192,118 @@ class _Search:
             region &= mask if op in (Op.AND, Op.OR_NOT) else ~mask
         return region
 
-    def _joint(self, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, "leaves leaves"]:
-        """Weights of every two leaves together within the rows; the diagonal has each leaf's own."""
-        part = self.matrix[rows]
-        weights = np.repeat(self.weights[rows], np.diff(part.indptr))
-        weighted = csr_array((weights, part.indices, part.indptr), shape=part.shape)
-        return (part.T @ weighted).toarray()
+    def _part(self, region: _Region, step: tuple[Op, int]) -> _Region:
+        """What one more step leaves of a region; without a leaf, its sums are those of the region less the leaf's."""
+        op, leaf = step
+        inside = self.unit.rows(leaf)
+        inside = inside[region.mask[inside]]
+        held, sums = region.leaves[leaf], leaf_sums(self.matrix, inside, self.values)
+        if op in (Op.AND, Op.OR_NOT):
+            mask = np.zeros_like(region.mask)
+            mask[inside] = True
+            return _Region(mask, held, sums)
+        mask = region.mask.copy()
+        mask[inside] = False
+        return _Region(mask, region.total - held, region.leaves - sums)
 
-    def _children(
-        self, node: _Node, rows: Int64[np.ndarray, " rows"], joint: Int64[np.ndarray, "leaves leaves"], total: int
-    ) -> list[tuple[_Node, bool]]:
-        """The two regions that each further leaf leaves, and whether it is the one within; most promising first.
+    def _children(self, node: _Node, region: _Region) -> list[_Node]:
+        """The two regions that each further leaf leaves, most promising first.
 
         Of the two things to say on the other side, 0 and 1, the heavier one is as good as both.
         """
-        used = {leaf for _, leaf in node.path}
-        own = np.diagonal(joint)
-        gains = np.maximum(self.weights[rows], 0)
-        most = int(gains.sum())
-        positive = rows[gains > 0]
-        inside = self.matrix[positive].T @ self.weights[positive]
-        found = []
-        for leaf in range(self.n_leaves):
-            if leaf in used:
-                continue
-            within, beyond = int(own[leaf]), total - int(own[leaf])
-            one, other = max(beyond, 0), max(within, 0)
-            for op, won, promise, side in (
-                (Op.OR_NOT if one else Op.AND, one, int(inside[leaf]), True),
-                (Op.OR if other else Op.AND_NOT, other, most - int(inside[leaf]), False),
-            ):
-                child = _Node(-(node.won + won + promise), (*node.path, (op, leaf)), node.won + won)
-                found.append((child, side))
-        return sorted(found, key=lambda pair: pair[0].promise)
+        used, found = {leaf for _, leaf in node.path}, []
+        total, most = region.total.tolist()
+        for leaf, (within, gain) in enumerate(region.leaves.tolist()):
+            if leaf not in used:
+                one, other = max(total - within, 0), max(within, 0)
+                for op, won, promise in (
+                    (Op.OR_NOT if one else Op.AND, one, gain),
+                    (Op.OR if other else Op.AND_NOT, other, most - gain),
+                ):
+                    found.append(_Node(-(node.won + won + promise), (*node.path, (op, leaf)), node.won + won))
+        return sorted(found)
 
-    def _decide(self, joint: Int64[np.ndarray, "leaves leaves"], total: int, won: int, path: Path) -> None:
+    def _decide(self, region: _Region, won: int, path: Path) -> None:
         """Takes the heaviest way to join two leaves in a region, where that beats the best.
 
-        With J the weight of both, these are J, c - J, c + d - J, R - J and, of the opposites, R - d + J, R - c - d + J.
+        A join of c and d gains at most what c and d gain; its opposite, at most what they lose beyond the whole region.
         """
-        own, used = np.diagonal(joint), [leaf for _, leaf in path]
-        with_both = joint + np.maximum(np.maximum(total - own, 0), (total - own) - own[:, None])
-        with_both[used], with_both[:, used] = _LOW, _LOW
-        np.fill_diagonal(with_both, _LOW)
-        without = np.maximum(np.maximum(own, total)[:, None], own[:, None] + own) - joint
-        without[used], without[:, used] = _LOW, _LOW
-        np.fill_diagonal(without, _LOW)
+        need, total = self.need - won, int(region.total[0])
+        gains, losses = region.leaves[:, 1], region.leaves[:, 1] - region.leaves[:, 0]
+        strong = np.flatnonzero((2 * gains > need) | (2 * losses > need - total))
+        strong = strong[~np.isin(strong, [leaf for _, leaf in path])]
+        width = max(1, MAX_PAIRS // self.n_leaves)
+        for start in range(0, len(strong), width):
+            self._weigh(region, strong[start : start + width], won, path)
+
+    def _weigh(self, region: _Region, strong: Int64[np.ndarray, " strong"], won: int, path: Path) -> None:
+        """Takes the heaviest join of one of these leaves and any other, where that beats the best.
+
+        With J the weight of both c and d, the joins are J, c - J, d - J, c + d - J and, of the opposites, R - J,
+        R - c + J, R - d + J, R - c - d + J.
+        """
+        joint, total, own = self._joint(region, strong), int(region.total[0]), region.leaves[:, 0]
+        c, d = own[strong, None], own[None]
+        with_both = joint + np.maximum(np.maximum(0, total - np.minimum(c, d)), total - c - d)
+        without = np.maximum(np.maximum(total, np.maximum(c, d)), c + d) - joint
         for heaviest in (with_both, without):
-            self._try(heaviest, joint, total, won, path)
+            heaviest[:, [leaf for _, leaf in path]] = _LOW
+            heaviest[np.arange(len(strong)), strong] = _LOW
+            self._try(heaviest, joint, region, strong, won, path)
+
+    def _joint(self, region: _Region, strong: Int64[np.ndarray, " strong"]) -> Int64[np.ndarray, "strong leaves"]:
+        """Weights of these leaves together with every leaf, within the region."""
+        there = np.zeros_like(region.mask)
+        for leaf in strong.tolist():
+            there[self.unit.rows(leaf)] = True
+        rows = np.flatnonzero(there & region.mask)
+        part = self.matrix[rows]
+        weights = np.repeat(self.weights[rows], np.diff(part.indptr))
+        weighted = csr_array((weights, part.indices, part.indptr), shape=part.shape)
+        return (part[:, strong].T @ weighted).toarray()
 
     def _try(
         self,
-        heaviest: Int64[np.ndarray, "leaves leaves"],
-        joint: Int64[np.ndarray, "leaves leaves"],
-        total: int,
+        heaviest: Int64[np.ndarray, "strong leaves"],
+        joint: Int64[np.ndarray, "strong leaves"],
+        region: _Region,
+        strong: Int64[np.ndarray, " strong"],
         won: int,
         path: Path,
     ) -> None:
         """Takes the heaviest pair that is heavy enough; where rounding made it so and it is not better, the next."""
         while True:
-            place = int(heaviest.argmax())
-            weight = won + int(heaviest.reshape(-1)[place])
-            if weight <= self.need():
+            place = divmod(int(heaviest.argmax()), self.n_leaves)
+            weight = won + int(heaviest[place])
+            if weight <= self.need:
                 return
             self.heaviest = max(self.heaviest, weight)
-            better = self._take(divmod(place, self.n_leaves), joint, total, path)
-            if better or self.best is not self.before:
+            pair = int(strong[place[0]]), place[1]
+            if self._take(pair, int(joint[place]), region, path) or self.best is not self.before:
                 return  # there will be another pass, with weights of the new best
-            heaviest.reshape(-1)[place] = _LOW
+            heaviest[place] = _LOW
 
-    def _take(self, pair: tuple[int, int], joint: Int64[np.ndarray, "leaves leaves"], total: int, path: Path) -> bool:
+    def _take(self, pair: tuple[int, int], both: int, region: _Region, path: Path) -> bool:
         """Makes the heaviest join of a pair the best chain, if its score is higher; says whether it was."""
-        (c, d), own = pair, np.diagonal(joint)
-        both, alone, other = int(joint[c, d]), int(own[c]), int(own[d])
-        joins = {
-            (Op.AND, Op.AND): both,
-            (Op.AND, Op.AND_NOT): alone - both,
-            (Op.AND, Op.OR): alone + other - both,
-            (Op.AND_NOT, Op.AND_NOT): total - alone - other + both,
-            (Op.AND, Op.OR_NOT): total - other + both,
-            (Op.AND_NOT, Op.OR_NOT): total - both,
-        }
-        first, second = max(joins, key=lambda ops: joins[ops])
-        chain = chain_of(self.unit, ((first, c), (second, d), *reversed(path)))
+        total = int(region.total[0])
+        joins: dict[tuple[tuple[Op, int], tuple[Op, int]], int] = {}
+        for c, d in (pair, pair[::-1]):
+            one, other = int(region.leaves[c, 0]), int(region.leaves[d, 0])
+            joins |= {
+                ((Op.AND, c), (Op.AND, d)): both,
+                ((Op.AND, c), (Op.AND_NOT, d)): one - both,
+                ((Op.AND, c), (Op.OR, d)): one + other - both,
+                ((Op.AND_NOT, c), (Op.AND_NOT, d)): total - one - other + both,
+                ((Op.AND, c), (Op.OR_NOT, d)): total - other + both,
+                ((Op.AND_NOT, c), (Op.OR_NOT, d)): total - both,
+            }
+        steps = max(joins, key=lambda steps: joins[steps])
+        chain = chain_of(self.unit, (*steps, *reversed(path)))
         before, kept = self.best, self.score
         self.best = chain
         better = self.score > kept
         self.best = chain if better else before
+        self._aim()
         return better
 
 

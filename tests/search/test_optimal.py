@@ -73,15 +73,15 @@ def test_the_ceiling_is_that_of_all_sets_of_signatures() -> None:
             assert ceiling(SearchGround(table).unit(own)) == pytest.approx(best, rel=1e-12)
 
 
-def test_too_many_leaves_leave_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_may_be_weighed_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(1)
     table = world.table()
     counts = table.count(world.masks)
     whole = search_formulas(table, counts, optimal=True)
-    monkeypatch.setattr("describer.search.optimal.MAX_LEAVES", 3)
+    monkeypatch.setattr("describer.search.optimal.MAX_PAIRS", 8)
     found = search_formulas(table, counts, optimal=True)
-    assert all(one.score <= other.score <= one.upper_bound for one, other in zip(found, whole, strict=True))
-    assert not all(explanation.certified for explanation in found)
+    assert [explanation.score for explanation in found] == [explanation.score for explanation in whole]
+    assert all(explanation.certified for explanation in found)
 
 
 def test_a_single_leaf_needs_no_pairs() -> None:
