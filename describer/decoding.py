@@ -8,9 +8,10 @@ to the set by one dot product; whatever their origin, PMI decides. ``greedy``, `
 same difference into every step of ``generate``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import chain, permutations
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,6 +117,16 @@ def says_twice(text: str) -> bool:
     return any(one <= other for one, other in permutations(parts, 2))
 
 
+def says_more_than_is_likely(text: str, log_probs: Mapping[str, float]) -> bool:
+    """Whether "A and B" is less likely than A alone or B alone.
+
+    A joined text has a tiny p(d), so PMI with lambda above 0 would pay for every word added; the join must earn its
+    place by plain likelihood.
+    """
+    parts = text.split(" and ")
+    return len(parts) > 1 and any(log_probs.get(part, -inf) > log_probs[text] for part in parts)
+
+
 @torch.inference_mode()
 def shortlist(
     captioner: "Captioner",
@@ -169,17 +180,21 @@ def describe_sets(
     if not len(memory):
         return []
     generated = generate_texts(captioner, memory, present, settings)
-    phrases = shortlist(captioner, memory, present, settings.shortlist if settings.strategy == "rerank" else 0)
-    texts = [list(dict.fromkeys([*found, *known])) for found, known in zip(generated, phrases, strict=True)]
+    texts, known = generated, set(captioner.inventory.phrases)
+    if settings.strategy == "rerank":
+        phrases = shortlist(captioner, memory, present, settings.shortlist)
+        parts = [[part for text in row if text not in known for part in text.split(" and ")] for row in generated]
+        texts = [list(dict.fromkeys(chain(*rows))) for rows in zip(generated, phrases, parts, strict=True)]
     log_probs, priors = score_texts(captioner, memory, present, texts)
-    known = set(captioner.inventory.phrases)
     result = []
     for own, scores in zip(texts, log_probs, strict=True):
+        likely = dict(zip(own, scores, strict=True))
         rows = (
             Candidate(
                 text, score, priors[text], score - settings.weight * priors[text], "phrase" if text in known else "beam"
             )
-            for text, score in zip(own, scores, strict=True)
+            for text, score in likely.items()
+            if text in known or not says_more_than_is_likely(text, likely)
         )
         result.append(best(rows, settings.n_best))
     return result

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from describer.decoding import DecodingSettings, PMILogits, describe_sets, generate_texts, says_twice, shortlist
+from describer.decoding import (
+    DecodingSettings,
+    PMILogits,
+    describe_sets,
+    generate_texts,
+    says_more_than_is_likely,
+    says_twice,
+    shortlist,
+)
 from describer.errors import DescriberError
 from describer.inventory import Inventory
 from tests.describer.captioners import PHRASES, random_sets, small_captioner
@@ -93,6 +101,14 @@ def test_nothing_is_said_twice():
     assert says_twice("hills and brown hills")
     assert not says_twice("blue shirts and blue pants")
     assert not says_twice("dogs")
+
+
+def test_a_join_must_be_likelier_than_its_parts():
+    log_probs = {"dogs": -1.0, "cats": -4.0, "dogs and cats": -3.0, "cats and fish": -3.5, "fish": -5.0}
+    assert says_more_than_is_likely("dogs and cats", log_probs)
+    assert not says_more_than_is_likely("cats and fish", log_probs)
+    assert not says_more_than_is_likely("dogs", log_probs)
+    assert not says_more_than_is_likely("cats and birds", log_probs | {"cats and birds": -2.0})
 
 
 def test_no_units_are_no_descriptions():
