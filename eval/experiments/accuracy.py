@@ -133,6 +133,7 @@ Units = Annotated[int | None, typer.Option(help="units, drawn at random; default
 Chance = Annotated[bool, typer.Option(help="tell what masks laid on other inputs give")]
 Least = Annotated[int, typer.Option(help="labelled inputs on which a unit must be active to be judged")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for everything measured")]
+Shifts = Annotated[int, typer.Option(help="times that masks are laid on other pictures' labels")]
 Keep = Annotated[Path | None, typer.Option(help="folder in which the dissection is kept")]
 
 
@@ -142,13 +143,15 @@ Keep = Annotated[Path | None, typer.Option(help="folder in which the dissection 
 def vision(
     model: str, concepts: str, labelled: str, layer: str = "layer4", label_column: str | None = None,
     length: Length = 10, units: Units = None, least: Least = 20, chance: Chance = True,
-    out: Out = None, keep: Keep = None,
+    shifts: Shifts = 1, out: Out = None, keep: Keep = None,
 ) -> None:  # fmt: skip
     """Units of an image classifier, over CONCEPTS, judged on LABELLED pictures."""
     from describer import terminal
 
     with tempfile.TemporaryDirectory() as folder, terminal.progress_bars() as progress:
-        *_, subject = open_vision(model, concepts, layer, keep or folder, progress, labelled, label_column)
+        *_, subject = open_vision(
+            model, concepts, layer, keep or folder, progress, labelled, label_column, n_shifts=shifts
+        )
         report(subject.sampled(units), length, least, chance, out)
 
 

@@ -95,19 +95,22 @@ Units = Annotated[int, typer.Option(help="units of every class, those of the gre
 Inputs = Annotated[int, typer.Option(help="inputs that every proposal is tried on")]
 Without = Annotated[str | None, typer.Option(help="categories of concepts to leave out, with commas")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for everything measured")]
+Shifts = Annotated[int, typer.Option(help="times that masks are laid on other pictures' labels")]
 Keep = Annotated[Path | None, typer.Option(help="folder in which the dissection is kept")]
 
 
 @app.command(epilog="\b\nExample: python -m describer.eval.experiments.adversaries vision carried:scenes scenes:400")
 def vision(
     model: str, concepts: str, layer: str = "layer4", length: Length = 3, units: Units = 3, inputs: Inputs = 20,
-    without: Without = None, out: Out = None, keep: Keep = None,
+    without: Without = None, shifts: Shifts = 1, out: Out = None, keep: Keep = None,
 ) -> None:  # fmt: skip
     """Regions of CONCEPTS pasted from one picture into another."""
     from describer import terminal
 
     with tempfile.TemporaryDirectory() as folder, terminal.progress_bars() as progress:
-        target, labels, subject = open_vision(model, concepts, layer, keep or folder, progress, without=parts(without))
+        target, labels, subject = open_vision(
+            model, concepts, layer, keep or folder, progress, without=parts(without), n_shifts=shifts
+        )
         report(subject, find(subject, Paster(target, labels, subject), length, units, inputs), out)
 
 

@@ -223,7 +223,7 @@ class Watch:
 
 def open_vision(
     model: str, concepts: str, layer: str, folder: str | Path, progress: Progress,
-    labelled: str | None = None, column: str | None = None, without: Sequence[str] = (),
+    labelled: str | None = None, column: str | None = None, without: Sequence[str] = (), n_shifts: int = 1,
 ) -> tuple[Target, ConceptSet, Subject]:  # fmt: skip
     """A vision subject from what is written on a command line; `without` names categories of concepts to leave out.
 
@@ -238,7 +238,7 @@ def open_vision(
     names = target.class_names or ()
     known = labelled is not None or isinstance(images, DrawnImages)
     truth = load_truth(labelled or concepts, images, column, names) if known else np.full(len(images), -1)
-    settings = DissectSettings(n_shifts=1)  # enough for the mean over units of what chance gives
+    settings = DissectSettings(n_shifts=n_shifts)  # one is enough for the mean over units of what chance gives
     return target, labels, vision_subject(target, labels, images, truth, layer, folder, settings, progress)
 
 

@@ -113,19 +113,22 @@ Length = Annotated[int, typer.Option(help="most concepts of a form")]
 Units = Annotated[int | None, typer.Option(help="units, drawn at random; default: all", show_default=False)]
 Without = Annotated[str | None, typer.Option(help="categories of concepts to leave out, with commas")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for everything measured")]
+Shifts = Annotated[int, typer.Option(help="times that masks are laid on other pictures' labels")]
 Keep = Annotated[Path | None, typer.Option(help="folder in which the dissection is kept")]
 
 
 @app.command(epilog="\b\nExample: python -m describer.eval.experiments.weights vision carried:scenes scenes:400")
 def vision(
     model: str, concepts: str, layer: str = "layer4", length: Length = 3, units: Units = None,
-    without: Without = None, out: Out = None, keep: Keep = None,
+    without: Without = None, shifts: Shifts = 1, out: Out = None, keep: Keep = None,
 ) -> None:  # fmt: skip
     """Units of an image classifier, over CONCEPTS."""
     from describer import terminal
 
     with tempfile.TemporaryDirectory() as folder, terminal.progress_bars() as progress:
-        *_, subject = open_vision(model, concepts, layer, keep or folder, progress, without=parts(without))
+        *_, subject = open_vision(
+            model, concepts, layer, keep or folder, progress, without=parts(without), n_shifts=shifts
+        )
         report(subject.sampled(units), subject.predicted[subject.laid.kept], length, out)
 
 
