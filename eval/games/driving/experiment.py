@@ -19,6 +19,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from describer.beliefs import Criterion
+from describer.errors import DescriberError
 from describer.eval.games import DATA
 from describer.eval.games.driving.drivers import Drivers, carried_seed
 from describer.eval.games.driving.humans import demonstrations, simulate
@@ -157,7 +158,10 @@ def _tongues(drivers: Drivers, logs: Logs, seed: int) -> Tongues:
 
 
 def _beliefs(tongues: Tongues, logs: Logs, n: int) -> dict[Key, np.ndarray]:
-    """Belief evaluation, both ways and native; silence is no message here, but it may be a translation."""
+    """Belief evaluation, both ways and native; silence is no message here, but it may be a translation.
+
+    Humans' messages are too few: each is heard beside several strangers, and counts once, with the mean.
+    """
     drivers, rng = tongues.drivers, np.random.default_rng((tongues.seed, 23))
     n_terms = len(drivers.lexicon)
     states, _, heard = spoken(drivers.robot, max(n // 5, 20), rng)
@@ -166,7 +170,11 @@ def _beliefs(tongues: Tongues, logs: Logs, n: int) -> dict[Key, np.ndarray]:
     shown = demonstrations(logs.unknown, drivers.lexicon)
     speaks = shown.driving & (shown.said[..., 0] == 0)
     some = torch.from_numpy(rng.permutation(int(speaks.sum()))[:n])
-    humans, said = with_strangers(shown.codes[speaks][some], rng), shown.said[speaks][some]
+    if not len(some):
+        raise DescriberError("the held-out driving games must hold messages. Got none that is in the lexicon.")
+    strangers = {"R": 1, "H": -(-n // len(some))}
+    humans = with_strangers(shown.codes[speaks][some].repeat(strangers["H"], 1), rng)
+    said = shown.said[speaks][some].repeat(strangers["H"], 1)
     found = {
         ("R", "R", "native", 1): robot_hears(drivers, robots, heard[:, None]),
         ("H", "H", "native", 1): human_hears(drivers, humans, said),
@@ -177,7 +185,10 @@ def _beliefs(tongues: Tongues, logs: Logs, n: int) -> dict[Key, np.ndarray]:
             found["R", "H", criterion, k] = human_hears(drivers, robots, shares_of(terms, n_terms))
             codes = tongues.to_codes(criterion, k)[said.argmax(1)]
             found["H", "R", criterion, k] = robot_hears(drivers, humans, codes)
-    return {("belief evaluation", *key, "accuracy"): belief_choice(values) for key, values in found.items()}
+    return {
+        ("belief evaluation", *key, "accuracy"): belief_choice(values).reshape(strangers[key[0]], -1).mean(0)
+        for key, values in found.items()
+    }
 
 
 def _behaviour(tongues: Tongues, logs: Logs, n: int) -> dict[Key, np.ndarray]:

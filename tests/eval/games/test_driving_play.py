@@ -1,6 +1,7 @@
 """The whole driving game: training by recipe, carried drivers, the report, pictures, and the game for PettingZoo."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,10 @@ from describer.eval.games.measure import CRITERIA
 from describer.training.recipe import read_recipe
 from tests.eval.games.driving_fakes import some_games, write_logs
 
+SHARED = Path(os.environ.get("DESCRIBER_SHARED", Path(__file__).parents[4] / "shared")) / "data"
+needs_logs = pytest.mark.skipif(
+    not (SHARED / "driving").is_dir(), reason=f"no logged games at {SHARED}: set DESCRIBER_SHARED"
+)
 RECIPES = Path(__file__).parents[3] / "training" / "recipes"
 
 
@@ -130,6 +135,26 @@ def test_the_report_tells_every_translator(shared: Path) -> None:
     assert report.picture is not None and report.examples
     assert all(set(example.translations) == set(CRITERIA) for example in report.examples)
     json.dumps([dict(example.extra) for example in report.examples])
+
+
+@pytest.mark.slow
+@needs_logs
+def test_belief_translates_best_on_the_logged_games() -> None:
+    report = play(seeds=(0, 1, 2), n_games=1000, data=SHARED)
+    found = {(r.table, r.speaker, r.listener, r.criterion, r.k, r.measure): r.measured.value for r in report.rows}
+
+    def accuracy(speaker: str, listener: str, criterion: str, k: int = 1) -> float:
+        return found["belief evaluation", speaker, listener, criterion, k, "accuracy"]
+
+    assert 0.73 <= accuracy("H", "H", "native") <= 0.79
+    assert accuracy("R", "R", "native") > 0.85
+    for speaker, listener in (("R", "H"), ("H", "R")):
+        assert accuracy(speaker, listener, "random") == pytest.approx(0.5, abs=0.06)
+        for k in (1, 5):
+            assert accuracy(speaker, listener, "belief", k) > accuracy(speaker, listener, "direct", k) + 0.03
+    assert found["behaviour", "R", "R", "native", 1, "completion"] >= 0.6
+    ridden = {c: found["behaviour", "H", "R", c, N_CHOICES, "reward"] for c in CRITERIA}
+    assert ridden["belief"] >= ridden["direct"]
 
 
 def test_without_logs_model_humans_play(tmp_path: Path) -> None:
