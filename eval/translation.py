@@ -59,7 +59,7 @@ class Outcome:
     said: dict[str, Tensor] = field(default_factory=dict)
     "by criterion: (games, 5) utterances for the agent's message, best first"
     codes: dict[str, Tensor] = field(default_factory=dict)
-    "by criterion: (utterances, 5) codes for every utterance, best first"
+    "by criterion: (games, 5) codes for what the person said, best first"
 
 
 @torch.inference_mode()
@@ -85,7 +85,10 @@ def translated_play(
     into_words, into_codes = (ours[:n_games], lexicon), (lexicon, ours[n_games:])
     for criterion in CRITERIA:
         outcome.said[criterion] = _translated(*into_words, criterion, seed, settings)
-        outcome.codes[criterion] = _translated(*into_codes, criterion, seed, settings)
+        codes_of = _translated(*into_codes, criterion, seed, settings)
+        outcome.codes[criterion] = codes_of[rounds.utterance]
+        if criterion == "random":  # anew for every game: there are few utterances, and one draw of each says little
+            outcome.codes[criterion] = torch.rand(n_games, len(codes), generator=generator).topk(max(KS), 1).indices
         for k in KS:
             _through(players, rounds, codes, criterion, k, outcome)
     return outcome
@@ -136,7 +139,7 @@ def _through(players: Players, rounds: Rounds, codes: Tensor, criterion: str, k:
     outcome.wins["R", "H", criterion, k] = belief_choice(players.human_listener(rounds.candidates, heard))
     believed = _said_in_rounds(players, rounds)[rows, said].log_softmax(-1).logsumexp(1)
     outcome.beliefs["R", "H", criterion, k] = belief_choice(believed)
-    sent = codes[outcome.codes[criterion][rounds.utterance, :k]]  # (games, k, size)
+    sent = codes[outcome.codes[criterion][:, :k]]  # (games, k, size)
     outcome.wins["H", "R", criterion, k] = belief_choice(players.listener(rounds.candidates, sent.mean(1)))
     believed = _in_rounds(players, rounds, sent).log_softmax(-1).logsumexp(1)
     outcome.beliefs["H", "R", criterion, k] = belief_choice(believed)

@@ -52,11 +52,36 @@ class Scorer(nn.Module):
         self, candidates: Float[Tensor, "rounds candidates features"], heard: Float[Tensor, "rounds size"]
     ) -> Float[Tensor, "rounds candidates"]:
         """One number a candidate."""
-        n = candidates.shape[1]
-        others = (candidates.sum(1, keepdim=True) - candidates) / (n - 1)
-        seen = torch.cat((candidates, candidates - others), 2)  # (rounds, candidates, 2 * features)
+        seen = torch.cat((candidates, candidates - of_others(candidates)), 2)  # (rounds, candidates, 2 * features)
         hidden = torch.tanh(self.candidate(seen) + self.heard(heard)[:, None])
         return self.score(torch.tanh(self.inner(hidden)))[..., 0]
+
+
+class Product(nn.Module):
+    """How much each candidate has of what is asked for: the inner product of two readings.
+
+    It learns to look up one of many attributes much sooner than a `Scorer`.
+    """
+
+    def __init__(self, n_features: int, heard: int, relative: bool = True, hidden: int = HIDDEN) -> None:
+        super().__init__()
+        self.relative = relative
+        self.candidate = nn.Linear((1 + relative) * n_features, hidden)
+        self.has = nn.Linear(hidden, hidden)
+        self.asks = nn.Linear(heard, hidden)
+
+    def forward(
+        self, candidates: Float[Tensor, "rounds candidates features"], heard: Float[Tensor, "rounds size"]
+    ) -> Float[Tensor, "rounds candidates"]:
+        """One number a candidate."""
+        seen = torch.cat((candidates, candidates - of_others(candidates)), 2) if self.relative else candidates
+        has = self.has(torch.tanh(self.candidate(seen)))  # (rounds, candidates, hidden)
+        return 4 * (has * self.asks(heard)[:, None]).mean(-1)
+
+
+def of_others(candidates: Float[Tensor, "rounds n features"]) -> Float[Tensor, "rounds n features"]:
+    """The mean of the other candidates, for each."""
+    return (candidates.sum(1, keepdim=True) - candidates) / (candidates.shape[1] - 1)
 
 
 class AgentSpeaker(nn.Module):
@@ -89,14 +114,14 @@ class HumanSpeaker(nn.Module):
 
 
 class HumanListener(nn.Module):
-    """Scores of candidates by the words that were said."""
+    """Scores of candidates, each seen alone, by the words that were said."""
 
     words: Tensor
 
     def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"]) -> None:
         super().__init__()
         self.register_buffer("words", words.float(), persistent=False)
-        self.scorer = Scorer(n_features, words.shape[1])
+        self.scorer = Product(n_features, words.shape[1], relative=False)
 
     def forward(
         self, candidates: Float[Tensor, "rounds candidates features"], said: Float[Tensor, "rounds utterances"]
@@ -106,11 +131,11 @@ class HumanListener(nn.Module):
 
 
 class Players(nn.Module):
-    """The four of them, with separate weights."""
+    """The four of them, with separate weights; with `product` the agents' listener is one."""
 
-    def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"]) -> None:
+    def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"], product: bool = False) -> None:
         super().__init__()
-        self.speaker, self.listener = AgentSpeaker(n_features), Scorer(n_features, MESSAGE)
+        self.speaker, self.listener = AgentSpeaker(n_features), (Product if product else Scorer)(n_features, MESSAGE)
         self.human_speaker, self.human_listener = HumanSpeaker(n_features, words), HumanListener(n_features, words)
 
     @staticmethod

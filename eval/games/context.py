@@ -28,7 +28,7 @@ from describer.eval.games.rounds import Fold, ReferenceGame, Rounds, drawn_rows,
 FILE = "colors/colors_in_context.csv"
 MIN_COUNT = 10
 "How often something must have been said to enter the lexicon."
-JITTER = 2.0
+JITTER = 4.0
 "Deviation, in Lab, of what is added to the colours one learns from: there are few of them."
 SHARES = (0.65, 0.05, 0.3)
 "Of the games: the test fold must hold enough rounds."

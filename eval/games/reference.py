@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+import describer.training
 from describer.eval.games.agents import Players
 from describer.eval.games.measure import CRITERIA, measured
 from describer.eval.games.report import Example, GameReport, Row
@@ -19,9 +20,10 @@ from describer.eval.games.swatches import draw_examples
 from describer.eval.games.training import CARRIED, PlayersRecipe, load_players, train_players
 from describer.eval.games.worlds import load_game
 from describer.eval.translation import KS, NATIVE, Outcome, translated_play
+from describer.training.recipe import read_recipe
 
 TITLES = {"colors": "Colours", "context": "Colours in context", "birds": "Birds"}
-STEPS = {"colors": 1200, "context": 1200, "birds": 1200}
+RECIPES = Path(describer.training.__file__).parent / "recipes"
 N_EXAMPLES = 8
 PAIRS = (("R", "H"), ("H", "R"))
 
@@ -74,7 +76,7 @@ def _trained(game: ReferenceGame, seed: int, progress: Callable[[str, int, int],
             progress(f"training {game.name}, seed {seed}", done, total)
 
     with tempfile.TemporaryDirectory() as out:
-        recipe = PlayersRecipe(out, game.name, steps=STEPS[game.name], seed=seed)
+        recipe: PlayersRecipe = read_recipe(RECIPES / f"{game.name}.yaml", out=out, seed=seed)
         return train_players(game, recipe, out, resume=False, progress=told)
 
 

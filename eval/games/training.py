@@ -42,12 +42,14 @@ class PlayersRecipe:
     "colors, context or birds"
     data: str | None = None
     "folder of the shared data; None or missing files: the game's offline default"
-    steps: int = 2000
+    steps: int = 1000
     "steps in all"
     batch: int = 256
     "rounds a step"
     learning_rate: float = 3e-3
     "peak learning rate of AdamW, cosine to zero"
+    product: bool = False
+    "whether the agents' listener takes a product of candidate and message, as suits many attributes"
     explore: float = 0.1
     "probability that the listener chooses at random"
     seed: int = 0
@@ -78,7 +80,7 @@ def train_players(
     if recipe.steps < 1 or recipe.batch < 1:
         raise RecipeError(f"steps and batch must be at least 1. Got {recipe.steps} and {recipe.batch}. Raise them.")
     torch.manual_seed(recipe.seed)
-    players = Players(game.n_features, game.words)
+    players = Players(game.n_features, game.words, recipe.product)
     lessons = Lessons(game, recipe)
     fit(
         Taught(players), lessons, out, recipe.steps, recipe.learning_rate, recipe.seed, resume, every=recipe.steps,
@@ -94,7 +96,7 @@ def load_players(folder: Path, game: ReferenceGame) -> Players | None:
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     if about["lexicon"] != list(game.lexicon) or about["source"] != game.source.partition(" (default")[0]:
         return None
-    players = Players(game.n_features, game.words)
+    players = Players(game.n_features, game.words, about["recipe"]["product"])
     players.load_state_dict({name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()})
     return players.eval()
 

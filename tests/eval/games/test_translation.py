@@ -29,7 +29,7 @@ def test_beliefs_translate_between_players_that_know_the_game() -> None:
         for which in (outcome.wins, outcome.beliefs):
             assert which[(*pair, "belief", 1)].mean() > 0.7
             assert abs(which[(*pair, "random", 1)].mean() - 0.5) < 0.15
-    assert outcome.said["belief"].shape == (501, 5) and outcome.codes["belief"].shape == (5, 5)
+    assert outcome.said["belief"].shape == outcome.codes["belief"].shape == (501, 5)
     assert len(outcome.wins) == len(outcome.beliefs) == 2 + 2 * 4 * 2
 
 
