@@ -1,7 +1,6 @@
 """Concept sets say, bit for bit, what a slow reader of the same files says; faults are told in one line."""
 
 import csv
-import io
 import json
 from pathlib import Path
 
@@ -12,75 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from describer.data.concepts import ConceptSet, load_concepts
+from describer.data.concepts import load_concepts
 from describer.data.images import load_images
 from describer.data.scenes import NAMES, draw_scene
 from describer.data.scenes.palette import COLOR_TERMS, name_colors
 from describer.errors import ImagesError, WeightsError
-
-WIDTH, HEIGHT = 13, 11
-HATS = {"0": "null", "1": "hat", "2": "scarf", "5": "boots"}
-
-
-def picture(seed: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> np.ndarray:
-    """Blocks of a few colours."""
-    chance = np.random.default_rng(seed)
-    return chance.integers(0, 256, (3, 3, 3)).astype(np.uint8).repeat(7, 0).repeat(7, 1)[: size[1], : size[0]]
-
-
-def mask(seed: int, ids: tuple[int, ...] = (0, 1, 2, 5)) -> np.ndarray:
-    return np.random.default_rng(seed).choice(ids, (HEIGHT, WIDTH)).astype(np.uint8)
-
-
-def encoded(pixels: np.ndarray, name: str = "") -> dict[str, object]:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return {"bytes": file.getvalue(), "path": name}
-
-
-def clothing(root: Path, n: int = 5, names: dict[str, str] | None = None, **columns: list) -> Path:
-    """A folder with one Parquet file of pictures and masks, and its names."""
-    root.mkdir()
-    rows = {"image": [encoded(picture(i)) for i in range(n)], "mask": [encoded(mask(i)) for i in range(n)]} | columns
-    pq.write_table(pa.table(rows), root / "a.parquet", row_group_size=2)
-    (root / "labels.json").write_text(json.dumps(HATS if names is None else names))
-    return root
-
-
-def textures(root: Path, *words: str | None) -> Path:
-    """A folder of pictures with one word each, in two files."""
-    root.mkdir()
-    for file, part in (("a", words[:2]), ("b", words[2:])):
-        rows = {"image": [encoded(picture(90 + len(word or ""))) for word in part], "texture": list(part)}
-        pq.write_table(pa.table(rows), root / f"{file}.parquet")
-    return root
-
-
-def told(concepts: ConceptSet, index: int) -> list[tuple[str, str, bytes | None]]:
-    """Category, name and exact mask of everything that is labelled; None for what holds for the whole picture."""
-    labels, names = concepts.labels(index), concepts.names
-    found: list[tuple[str, str, bytes | None]] = [
-        (c, names[c][i], None) for c, numbers in labels.scalars.items() for i in numbers if i
-    ]
-    for category, maps in labels.maps.items():
-        for number in range(1, len(names[category])):
-            for layer in maps:
-                if (layer == number).any():
-                    found.append((category, names[category][number], (layer == number).tobytes()))
-    assert {(c, names[c].index(n)) for c, n, _ in found} == labels.present()
-    return sorted(found, key=str)
-
-
-def slow(category: str, ids: np.ndarray, names: dict[int, str]) -> list[tuple[str, str, bytes | None]]:
-    """The same, pixel by pixel."""
-    masks: dict[int, list[list[bool]]] = {}
-    for y in range(ids.shape[0]):
-        for x in range(ids.shape[1]):
-            number = int(ids[y, x])
-            if number:
-                masks.setdefault(number, [[False] * ids.shape[1] for _ in range(ids.shape[0])])[y][x] = True
-    return [(category, names[number], np.array(rows).tobytes()) for number, rows in masks.items()]
-
+from tests.data.labelled import HATS, clothing, encoded, mask, picture, slow, textures, told
 
 # Parquet
 
@@ -355,65 +291,3 @@ def test_fingerprints_tell_all_that_changes_the_labels(tmp_path: Path) -> None:
     assert load_concepts("scenes:3:7").fingerprint == found[2]
     (one / "labels.json").write_text(json.dumps(HATS | {"1": "cap"}))
     assert load_concepts(str(one)).fingerprint != found[0]
-
-
-# Faults
-
-
-def test_masks_of_another_size(tmp_path: Path) -> None:
-    masks = [encoded(mask(i) if i != 3 else mask(i)[:-1]) for i in range(5)]
-    concepts = load_concepts(str(clothing(tmp_path / "clothing", mask=masks)))
-    concepts.labels(2)
-    with pytest.raises(ImagesError, match=r"as large as its picture, 13x11\. Got 13x10 for picture 3"):
-        concepts.labels(3)
-
-
-def test_ids_without_names(tmp_path: Path) -> None:
-    concepts = load_concepts(str(clothing(tmp_path / "clothing", names={"0": "null", "1": "hat", "5": "boots"})))
-    with pytest.raises(ImagesError, match=r"must have a name\. Got object 2 in picture 0"):
-        concepts.labels(0)
-
-
-@pytest.mark.parametrize(
-    ("names", "fault"),
-    [
-        ({"1": "hat", "2": "hat", "5": "boots"}, "Names of a category must differ. Got 'hat' for object 1 and 2"),
-        ({"0": "null"}, "must name at least one concept"),
-        ({"one": "hat"}, "must have its names in labels.json"),
-        ({"-1": "hat"}, "must have its names in labels.json"),
-        (["hat"], "must have its names in labels.json"),
-    ],
-)
-def test_names_that_cannot_be_used(tmp_path: Path, names: dict[str, str], fault: str) -> None:
-    with pytest.raises(ImagesError, match=fault):
-        load_concepts(str(clothing(tmp_path / "clothing", names=names)))
-
-
-def test_sources_that_are_none(tmp_path: Path) -> None:
-    for source, fault in [
-        ("", "Concepts must be named"),
-        (str(tmp_path / "none"), "Concepts must be Parquet files, a Broden or ADE20K folder"),
-        ("scenes:0", "scenes must be scenes:N"),
-    ]:
-        with pytest.raises(ImagesError, match=fault):
-            load_concepts(source)
-    pq.write_table(pa.table({"image": [encoded(picture(0))]}), tmp_path / "bare.parquet")
-    with pytest.raises(ImagesError, match="must have a column mask, or one of object, part"):
-        load_concepts(str(tmp_path / "bare.parquet"))
-    (clothing(tmp_path / "unnamed") / "labels.json").unlink()
-    with pytest.raises(ImagesError, match=r"must have its names in labels\.json"):
-        load_concepts(str(tmp_path / "unnamed"))
-
-
-def test_cells_that_hold_no_mask(tmp_path: Path) -> None:
-    bad = [
-        encoded(mask(0)),
-        {"bytes": b"no picture", "path": ""},
-        {"bytes": None, "path": None},
-        *[encoded(mask(3))] * 2,
-    ]
-    concepts = load_concepts(str(clothing(tmp_path / "clothing", mask=bad)))
-    with pytest.raises(ImagesError, match="A label map must be a picture of ids"):
-        concepts.labels(1)
-    with pytest.raises(ImagesError, match=r"Row 2 of .* must hold a mask"):
-        concepts.labels(2)

@@ -74,8 +74,7 @@ def test_rows_are_the_descriptions_in_the_models_order(whole: Path) -> None:
         for description, row in zip(Namer().describe(exemplars, Squares()), range(len(exemplars)), strict=True):
             expected: dict[str, Any] = {"layer": layer, "unit": row, "id": f"{layer}:{row}", "method": "caption"}
             expected["description"] = description.text
-            for name in ("pmi", "log_prob", "log_prior", "iou"):
-                expected[name] = description.scores.get(name)
+            expected |= {name: description.scores.get(name) for name in ("pmi", "log_prob", "log_prior", "iou")}
             expected |= {"formula": None, "score": None, **dict.fromkeys(GROUNDED_SCORES)}
             expected["activation"] = max(exemplars.activations[row].tolist())
             expected |= {"threshold": exemplars.threshold[row].item(), "dead": row == 1}

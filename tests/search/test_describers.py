@@ -26,7 +26,7 @@ from describer.search.dissection import open_dissections
 from describer.search.examples import KINDS, read_examples
 from describer.search.forms import parse
 from describer.search.formulas import search_formulas
-from tests.data.test_concepts import encoded
+from tests.data.labelled import encoded
 from tests.describer.test_atlas import content
 from tests.describer.test_cli import COMMAND, ROOT, refused, run
 from tests.search.test_dissect import NET

@@ -21,7 +21,7 @@ from describer.search.examples import KINDS, find_examples
 from describer.search.forms import Concept
 from describer.search.sampled import SampledLabels
 from describer.upsample import upsample
-from tests.data.test_concepts import encoded
+from tests.data.labelled import encoded
 
 NET = """
 from collections import OrderedDict
