@@ -25,6 +25,10 @@ IGNORED = -100
 "the action of a car that has arrived"
 
 
+TEMPERATURE = 0.25
+"of the actions of model humans who play: as they are, their rare slips add up to rides off the road"
+
+
 class HumanSpeaker(nn.Module):
     """log p(utterance | state) by one tanh layer."""
 
@@ -146,7 +150,7 @@ def measure_humans(humans: Humans, games: Sequence[Game], lexicon: Lexicon) -> d
 
 @torch.no_grad()
 def simulate(humans: Humans, lexicon: Lexicon, n: int, rng: np.random.Generator) -> list[Game]:
-    """Games of two model humans who act and speak as likely as humans would."""
+    """Games of two model humans who say what humans would, and mostly do the likeliest."""
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 31)))
     traffic = begin(n, rng)
     worlds, moves, talk = [traffic], [], []
@@ -155,7 +159,7 @@ def simulate(humans: Humans, lexicon: Lexicon, n: int, rng: np.random.Generator)
     length = np.full(n, HORIZON)
     for step in range(HORIZON):
         acts, says, memory = humans.driver(observe(traffic).flatten(0, 1)[None], heard, memory)
-        act = torch.multinomial(acts[0].softmax(1), 1, generator=generator)[:, 0].numpy().reshape(n, 2)
+        act = torch.multinomial((acts[0] / TEMPERATURE).softmax(1), 1, generator=generator)[:, 0].numpy().reshape(n, 2)
         say = torch.multinomial(says[0].softmax(1), 1, generator=generator)[:, 0]
         act, say_pair = np.where(traffic.arrived, 0, act), np.where(traffic.arrived, 0, say.numpy().reshape(n, 2))
         traffic, outcome = drive(traffic, act)
