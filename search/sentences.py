@@ -43,6 +43,7 @@ from describer.search.dissection import Dissection, LayerDissection
 from describer.search.signatures import SignatureTable
 
 Progress = Callable[[str, int, int], None]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 METHOD = "formula"
 
 
@@ -303,7 +304,7 @@ def _manifest(
     )
 
 
-def _lines(text: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _lines(text: str, pen: ImageDraw.ImageDraw, font: Font, width: int) -> list[str]:
     """Words broken into lines that fit."""
     lines = [""]
     for word in text.split():

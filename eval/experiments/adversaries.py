@@ -58,6 +58,7 @@ def report(subject: Subject, trials: Sequence[Trial], out: Path | None, n_shown:
     table.add_row("flips to the class", str(outcome.flipped), str(outcome.random_flipped))
     table.add_row("gain in log odds (nats)", str(outcome.gained), str(outcome.random_gained))
     table.add_row("unit fires afterwards", str(outcome.fired), str(outcome.random_fired))
+    table.add_row("flips where it does", str(outcome.fired_flipped), str(outcome.fired_random_flipped))
     console.print(table, f"difference of flips: {outcome.difference}")
     best = by_proposal(trials)
     shown = Table("class", "unit", "weight", "edit", "form", "IoU", "trials", "flips", "random")

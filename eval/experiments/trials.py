@@ -52,6 +52,10 @@ class Outcome:
     random_gained: Estimate
     fired: Estimate
     random_fired: Estimate
+    fired_flipped: Estimate
+    "flips among the trials in which the proposed edit made the unit fire"
+    fired_random_flipped: Estimate
+    "flips by the random edits of these trials"
 
 
 def judge(trials: Sequence[Trial], seed: int = 0) -> Outcome:
@@ -62,16 +66,25 @@ def judge(trials: Sequence[Trial], seed: int = 0) -> Outcome:
     def estimate(values: Sequence[float]) -> Estimate:
         return share(values, groups, seed)
 
+    def where_fired(values: Sequence[float]) -> Estimate:
+        kept = [place for place, trial in enumerate(trials) if trial.proposed.fired]
+        return share([values[place] for place in kept], [groups[place] for place in kept], seed)
+
+    flips = [float(trial.proposed.flipped) for trial in trials]
+    random_flips = [float(trial.random.flipped) for trial in trials]
+
     return Outcome(
         len(order),
         len(trials),
-        estimate([float(trial.proposed.flipped) for trial in trials]),
-        estimate([float(trial.random.flipped) for trial in trials]),
-        estimate([float(trial.proposed.flipped) - float(trial.random.flipped) for trial in trials]),
+        estimate(flips),
+        estimate(random_flips),
+        estimate([one - other for one, other in zip(flips, random_flips, strict=True)]),
         estimate([trial.proposed.gained for trial in trials]),
         estimate([trial.random.gained for trial in trials]),
         estimate([float(trial.proposed.fired) for trial in trials]),
         estimate([float(trial.random.fired) for trial in trials]),
+        where_fired(flips),
+        where_fired(random_flips),
     )
 
 

@@ -275,6 +275,8 @@ def test_outcomes_are_shares_over_all_trials():
     assert outcome.flipped.value == 0.75 and outcome.random_flipped.value == 0.25
     assert outcome.difference.value == 0.5 and outcome.difference.low <= 0.5 <= outcome.difference.high
     assert outcome.gained.value == 1.0 and outcome.random_gained.value == 0.25
+    assert outcome.fired_flipped.value == 1.0, "in the test a unit fires where the edit flips"
+    assert outcome.fired_random_flipped.value == pytest.approx(1 / 3)
     assert [(p.unit, n, a, b) for p, n, a, b in by_proposal(trials)] == [(0, 2, 1.0, 0.5), (2, 1, 1.0, 0.0),
                                                                         (1, 1, 0.0, 0.0)]  # fmt: skip
 
