@@ -42,9 +42,9 @@ def play(
     if n_games < 1 or not seeds:
         raise DescriberError(f"there must be a game and a seed. Got {n_games} games, {len(seeds)} seeds. Raise them.")
     place = str(data or os.environ.get("DESCRIBER_DATA") or DATA)
-    options = {"seeds": seeds, "n_games": n_games, "progress": progress, "data": place, "fresh": fresh}
     if game in REFERENCE:
         from describer.eval.games.reference import play_reference
 
-        return play_reference(game, **options)
-    return importlib.import_module("describer.eval.games.driving").play(**options)
+        return play_reference(game, seeds, n_games, progress, place, fresh)
+    driving = importlib.import_module("describer.eval.games.driving")
+    return driving.play(seeds=seeds, n_games=n_games, progress=progress, data=place, fresh=fresh)

@@ -39,11 +39,12 @@ class Reader(nn.Module):
 
 
 class Scorer(nn.Module):
-    """How well each candidate goes with what was heard, as it is and as it differs from the others' mean."""
+    """How well each candidate goes with what was heard, seen alone or (`relative`) also beside the others' mean."""
 
-    def __init__(self, n_features: int, heard: int, hidden: int = HIDDEN) -> None:
+    def __init__(self, n_features: int, heard: int, relative: bool = False, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.candidate = nn.Linear(2 * n_features, hidden)
+        self.relative = relative
+        self.candidate = nn.Linear((1 + relative) * n_features, hidden)
         self.heard = nn.Linear(heard, hidden)
         self.inner = nn.Linear(hidden, hidden)
         self.score = nn.Linear(hidden, 1)
@@ -52,8 +53,7 @@ class Scorer(nn.Module):
         self, candidates: Float[Tensor, "rounds candidates features"], heard: Float[Tensor, "rounds size"]
     ) -> Float[Tensor, "rounds candidates"]:
         """One number a candidate."""
-        seen = torch.cat((candidates, candidates - of_others(candidates)), 2)  # (rounds, candidates, 2 * features)
-        hidden = torch.tanh(self.candidate(seen) + self.heard(heard)[:, None])
+        hidden = torch.tanh(self.candidate(_seen(candidates, self.relative)) + self.heard(heard)[:, None])
         return self.score(torch.tanh(self.inner(hidden)))[..., 0]
 
 
@@ -63,7 +63,7 @@ class Product(nn.Module):
     It learns to look up one of many attributes much sooner than a `Scorer`.
     """
 
-    def __init__(self, n_features: int, heard: int, relative: bool = True, hidden: int = HIDDEN) -> None:
+    def __init__(self, n_features: int, heard: int, relative: bool = False, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.relative = relative
         self.candidate = nn.Linear((1 + relative) * n_features, hidden)
@@ -74,14 +74,16 @@ class Product(nn.Module):
         self, candidates: Float[Tensor, "rounds candidates features"], heard: Float[Tensor, "rounds size"]
     ) -> Float[Tensor, "rounds candidates"]:
         """One number a candidate."""
-        seen = torch.cat((candidates, candidates - of_others(candidates)), 2) if self.relative else candidates
-        has = self.has(torch.tanh(self.candidate(seen)))  # (rounds, candidates, hidden)
+        has = self.has(torch.tanh(self.candidate(_seen(candidates, self.relative))))  # (rounds, candidates, hidden)
         return 4 * (has * self.asks(heard)[:, None]).mean(-1)
 
 
-def of_others(candidates: Float[Tensor, "rounds n features"]) -> Float[Tensor, "rounds n features"]:
-    """The mean of the other candidates, for each."""
-    return (candidates.sum(1, keepdim=True) - candidates) / (candidates.shape[1] - 1)
+def _seen(candidates: Tensor, relative: bool) -> Float[Tensor, "rounds candidates size"]:
+    """The candidates, and where that is wanted how each differs from the mean of the others."""
+    if not relative:
+        return candidates
+    others = (candidates.sum(1, keepdim=True) - candidates) / (candidates.shape[1] - 1)
+    return torch.cat((candidates, candidates - others), 2)
 
 
 class AgentSpeaker(nn.Module):
@@ -121,7 +123,7 @@ class HumanListener(nn.Module):
     def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"]) -> None:
         super().__init__()
         self.register_buffer("words", words.float(), persistent=False)
-        self.scorer = Product(n_features, words.shape[1], relative=False)
+        self.scorer = Product(n_features, words.shape[1])
 
     def forward(
         self, candidates: Float[Tensor, "rounds candidates features"], said: Float[Tensor, "rounds utterances"]
@@ -131,11 +133,18 @@ class HumanListener(nn.Module):
 
 
 class Players(nn.Module):
-    """The four of them, with separate weights; with `product` the agents' listener is one."""
+    """The four of them, with separate weights; the agents' listener is a `Product` or a `Scorer`."""
 
-    def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"], product: bool = False) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        words: Bool[Tensor, "utterances words"],
+        product: bool = False,
+        relative: bool = False,
+    ) -> None:
         super().__init__()
-        self.speaker, self.listener = AgentSpeaker(n_features), (Product if product else Scorer)(n_features, MESSAGE)
+        self.speaker = AgentSpeaker(n_features)
+        self.listener = (Product if product else Scorer)(n_features, MESSAGE, relative)
         self.human_speaker, self.human_listener = HumanSpeaker(n_features, words), HumanListener(n_features, words)
 
     @staticmethod

@@ -50,6 +50,8 @@ class PlayersRecipe:
     "peak learning rate of AdamW, cosine to zero"
     product: bool = False
     "whether the agents' listener takes a product of candidate and message, as suits many attributes"
+    relative: bool = False
+    "whether it also sees how a candidate differs from the others: more is found, and messages tell less of the target"
     explore: float = 0.1
     "probability that the listener chooses at random"
     seed: int = 0
@@ -80,7 +82,7 @@ def train_players(
     if recipe.steps < 1 or recipe.batch < 1:
         raise RecipeError(f"steps and batch must be at least 1. Got {recipe.steps} and {recipe.batch}. Raise them.")
     torch.manual_seed(recipe.seed)
-    players = Players(game.n_features, game.words, recipe.product)
+    players = Players(game.n_features, game.words, recipe.product, recipe.relative)
     lessons = Lessons(game, recipe)
     fit(
         Taught(players), lessons, out, recipe.steps, recipe.learning_rate, recipe.seed, resume, every=recipe.steps,
@@ -96,7 +98,7 @@ def load_players(folder: Path, game: ReferenceGame) -> Players | None:
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     if about["lexicon"] != list(game.lexicon) or about["source"] != game.source.partition(" (default")[0]:
         return None
-    players = Players(game.n_features, game.words, about["recipe"]["product"])
+    players = Players(game.n_features, game.words, about["recipe"]["product"], about["recipe"]["relative"])
     players.load_state_dict({name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()})
     return players.eval()
 
