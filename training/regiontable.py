@@ -75,7 +75,8 @@ def region_table(
             [(images, masks), (images, blob), (images.flip(-1), masks.flip(-1)), (images.flip(-1), blob.flip(-1))]
         ):
             if look % 2 == 0:
-                maps = encoder.maps(pictures)
+                with torch.autocast("cpu", torch.bfloat16):
+                    maps = encoder.maps(pictures)
             features[regions * N_LOOKS + look] = encoder.region_features(maps, mask, owner).half().numpy()
     np.save(cache, features)
     return RegionTable(features)
