@@ -25,6 +25,8 @@ from describer.errors import AtlasError
 from describer.upsample import upsample
 
 FORMAT = "describer-exemplars-1"
+LEVELS = 64
+"Steps between the levels that tell how a unit's peaks are spread over the images."
 Compat = Literal["milan"] | None
 
 
@@ -48,6 +50,8 @@ class Exemplars:
     "units that never changed over the whole set; their masks are empty"
     compat: Compat = None
     "milan: masks blend with 0 beyond the map as the published ones do"
+    levels: Float[Tensor, "units levels"] | None = None
+    "quantiles 0/64 … 64/64 of the peaks (spatial maxima) over at most 1,024 images of the set; None: not kept"
 
     @property
     def k(self) -> int:
@@ -60,7 +64,10 @@ class Exemplars:
     def subset(self, positions: Sequence[int] | Tensor) -> "Exemplars":
         """The rows at these positions, in this order."""
         rows = torch.as_tensor(positions, dtype=torch.int64).reshape(-1)
-        return Exemplars(self.layer, **{name: getattr(self, name)[rows] for name in _TENSORS}, compat=self.compat)
+        parts = {name: getattr(self, name)[rows] for name in _TENSORS}
+        return Exemplars(
+            self.layer, **parts, compat=self.compat, levels=None if self.levels is None else self.levels[rows]
+        )
 
     def masks(self, size: int, positions: Sequence[int] | Tensor | None = None) -> Bool[Tensor, "rows k size size"]:
         """True where the map, `size` pixels a side, is above the threshold; 50 kB an exemplar at 224: ask in parts."""
@@ -76,7 +83,8 @@ class Exemplars:
         part = path.with_name(path.name + ".part")
         about = {"format": FORMAT, "layer": self.layer, "compat": self.compat or ""}
         try:
-            save_file({name: getattr(self, name).contiguous().cpu() for name in _TENSORS}, part, about)
+            kept = [name for name in (*_TENSORS, "levels") if getattr(self, name) is not None]
+            save_file({name: getattr(self, name).contiguous().cpu() for name in kept}, part, about)
             os.replace(part, path)
         except (OSError, SafetensorError) as fault:
             part.unlink(missing_ok=True)
@@ -88,12 +96,14 @@ class Exemplars:
         try:
             with safe_open(path, "pt") as file:
                 about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in _TENSORS if about.get("format") == FORMAT}
+                sound = about.get("format") == FORMAT
+                tensors = {name: file.get_tensor(name) for name in _TENSORS if sound}
+                levels = file.get_tensor("levels") if sound and "levels" in file.keys() else None  # noqa: SIM118
         except (OSError, SafetensorError) as fault:
             raise AtlasError(f"{path} must hold exemplars. Got: {fault}. Probe the layer again.") from fault
         if about.get("format") != FORMAT:
             raise AtlasError(f"{path} must be of format {FORMAT}. Got {about.get('format')}. Probe the layer again.")
-        return cls(about["layer"], **tensors, compat="milan" if about["compat"] == "milan" else None)
+        return cls(about["layer"], **tensors, compat="milan" if about["compat"] == "milan" else None, levels=levels)
 
 
 _TENSORS = ("unit_ids", "images", "activations", "maps", "threshold", "dead")

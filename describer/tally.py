@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from describer.errors import ActivationError
-from describer.exemplars import Exemplars
+from describer.exemplars import LEVELS, Exemplars
 from describer.layout import UnitLayout
 from describer.quantile import StreamingQuantile
 from describer.ranking import Ranking
@@ -26,6 +26,9 @@ HALF_RANGE = (1e-4, 65504.0)
 
 ROUNDING = 1e-6
 "Share of the layer's median peak by which a constant unit may change: batches of other sizes round differently."
+
+SAMPLE = 1024
+"Images, evenly spaced over the set, whose peaks tell how a unit's peaks are spread; 4 kB a unit while probing."
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Tally:
         self.levels = StreamingQuantile(units, n_images * places, settings.quantile, device)
         self.first: Float[Tensor, " units"] | None = None
         self.rounding = torch.zeros((), device=device)
+        self.sampled = torch.linspace(0, n_images - 1, min(n_images, SAMPLE), dtype=torch.float64).round().long()
+        self.peaks: list[Float[Tensor, "some units"]] = []
         self.changes = torch.zeros(units, dtype=torch.bool, device=device)
 
     def add(self, images: Int64[Tensor, " batch"], output: Any) -> None:
@@ -87,6 +92,7 @@ class Tally:
         self._watch(flat, peaks)
         self.ranking.add(images.to(peaks.device), peaks, maps)
         self.levels.add_maps(flat, peaks)
+        self.peaks.append(peaks[torch.isin(images.cpu(), self.sampled.cpu()).to(peaks.device)].cpu())
 
     def _watch(self, flat: Float[Tensor, "batch units n"], peaks: Float[Tensor, "batch units"]) -> None:
         """Notes units with two different activations; looks only at those where it is still open."""
@@ -118,6 +124,7 @@ class Tally:
         assert self.layout == other.layout and self.first is not None and other.first is not None
         self.ranking.merge(other.ranking)
         self.levels.merge(other.levels)
+        self.peaks += other.peaks
         self.changes |= other.changes | ((self.first - other.first).abs() > self.rounding)
 
     def exemplars(self) -> Exemplars:
@@ -132,7 +139,19 @@ class Tally:
             threshold=threshold.cpu().clone(),
             dead=~self.changes.cpu(),
             compat=self.settings.compat,
+            levels=_levels(torch.cat(self.peaks)) if self.peaks else None,
         )
+
+
+def _levels(peaks: Float[Tensor, "images units"]) -> Float[Tensor, "units levels"] | None:
+    """Quantiles 0/LEVELS … LEVELS/LEVELS of every unit's peaks, between neighbours linearly."""
+    if not len(peaks):
+        return None
+    ordered = peaks.sort(0).values  # (images, units)
+    place = torch.linspace(0, len(peaks) - 1, LEVELS + 1, dtype=torch.float64)
+    low = place.floor().long()
+    part = (place - low).float()[:, None]
+    return torch.lerp(ordered[low], ordered[(low + 1).clamp(max=len(peaks) - 1)], part).T.contiguous()
 
 
 def _compact(maps: Float[Tensor, "units k height width"]) -> Float[Tensor, "units k height width"]:

@@ -1,5 +1,7 @@
 """Exemplars: masks against plain loops, subsets, and files that come back as they were."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -89,3 +91,13 @@ def test_other_files_are_refused_in_one_sentence(tmp_path):
         Exemplars.load(tmp_path / "foreign.safetensors")
     with pytest.raises(AtlasError, match="must be written to"):
         make().save(tmp_path / "no" / "such.safetensors")
+
+
+def test_levels_come_back_and_go_with_their_units(tmp_path):
+    levels = torch.randn(5, 65, generator=torch.Generator().manual_seed(2)).sort(1).values
+    exemplars = replace(make(), levels=levels)
+    exemplars.save(tmp_path / "x.safetensors")
+    again = Exemplars.load(tmp_path / "x.safetensors")
+    assert torch.equal(again.levels, levels) and torch.equal(again.subset([3, 1]).levels, levels[[3, 1]])
+    make().save(tmp_path / "old.safetensors")
+    assert Exemplars.load(tmp_path / "old.safetensors").levels is None and make().subset([0]).levels is None

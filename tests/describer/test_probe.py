@@ -7,13 +7,14 @@ import sys
 from bisect import bisect_right
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 from describer.errors import ActivationError, ImagesError, TargetError
-from describer.exemplars import Exemplars
+from describer.exemplars import LEVELS, Exemplars
 from describer.probe import ProbeSettings, probe
 from describer.upsample import upsample
 
@@ -104,6 +105,21 @@ def test_against_plain_loops(k, quantile, batch_size, compat):
         assert_by_loops(found, maps[layer], images, settings)
 
 
+@pytest.mark.parametrize("sample", [1024, 17, 1])
+def test_levels_are_quantiles_of_the_peaks_of_evenly_spaced_images(sample, monkeypatch):
+    monkeypatch.setattr("describer.tally.SAMPLE", sample)
+    model, inputs = Net(), Inputs(missing=(7,))
+    found = probe(model, inputs, ["conv"], ProbeSettings(k=2, batch_size=5), units=[2, 5]).exemplars["conv"]
+    maps, images = activations(model, inputs)
+    chosen = {round(i * (N - 1) / max(sample - 1, 1)) for i in range(min(sample, N))} if sample < N else set(range(N))
+    rows = [j for j, image in enumerate(images) if image in chosen]
+    assert found.levels.shape == (2, LEVELS + 1)
+    for position, unit in enumerate((2, 5)):
+        peaks = [maps["conv"][row, unit].max().item() for row in rows]
+        wanted = np.quantile(peaks, [step / LEVELS for step in range(LEVELS + 1)])
+        assert found.levels[position].tolist() == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
 def test_the_model_and_the_random_numbers_are_left_as_they_were():
     model = Net().train()
     model.drop.eval()
@@ -117,7 +133,7 @@ def test_the_model_and_the_random_numbers_are_left_as_they_were():
 def test_results_are_plain_tensors():
     found = probe(Net(), Inputs(), ["conv"], ProbeSettings(k=2)).exemplars["conv"]
     found.threshold.add_(1)
-    assert not any(t.is_inference() for t in (found.images, found.maps, found.dead, found.unit_ids))
+    assert not any(t.is_inference() for t in (found.images, found.maps, found.dead, found.unit_ids, found.levels))
 
 
 def test_unreadable_images_are_skipped_and_counted():
