@@ -317,7 +317,7 @@ def show(
         from describer.picture import exemplar_grid, save_picture, stacked, unit_card
         from describer.search.examples import example_sheets
 
-        sheets = [exemplar_grid(unit_card(opened, layer, index)), *example_sheets(opened.path, layer, index)]
+        sheets = [exemplar_grid(unit_card(opened, layer, index)), *example_sheets(opened.path, layer, index, rows)]
         save_picture(stacked(sheets), out)
         terminal.note(f"Picture: {out}")
 

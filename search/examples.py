@@ -5,9 +5,9 @@
     examples.images["agree"][3]                      # indices in the concept set, most pixels first, -1 = none
     contact_sheet(example_cards(dissection, "layer4", 483, "formula"))
 
-agree: of the unit's strongest pictures, those with the most pixels in both masks. false_alarm: of those, the ones with
-the most pixels of the unit outside the form, more than inside. miss: of all pictures in which the unit is nowhere above
-its threshold, those with the most pixels of the form.
+agree: of the unit's strongest pictures, those with the most pixels in both masks, where these are at least half of the
+unit's. false_alarm: of the others, those with the most pixels of the unit outside the form. miss: of all pictures in
+which the unit is nowhere above its threshold, those with the most pixels of the form.
 """
 
 from collections.abc import Sequence
@@ -85,8 +85,8 @@ def find_examples(
             fine = upsample(layer.exemplars.maps[rows[row], rank], labels.size)
             unit = (fine > layer.exemplars.threshold[rows[row]]).numpy()
             inside, outside = int((unit & form).sum()), int((unit & ~form).sum())
-            found.offer("agree", row, image, inside, unit)
-            found.offer("false_alarm", row, image, outside if outside > inside else 0, unit)
+            found.offer("agree", row, image, inside if inside >= outside else 0, unit)
+            found.offer("false_alarm", row, image, outside if inside < outside else 0, unit)
     _find_misses(dissection, layer, rows, holds, found, table)
     return found.examples(layer.exemplars.unit_ids[torch.from_numpy(rows)].numpy())
 
@@ -222,13 +222,15 @@ def with_examples(atlas: Path, row: Row) -> Row:
     return row
 
 
-def example_sheets(atlas: Path, layer: str, unit: int) -> list[Image.Image]:
-    """A sheet of example pictures for the formula of a unit, or its concept where it has no formula."""
+def example_sheets(atlas: Path, layer: str, unit: int, rows: Sequence[Row]) -> list[Image.Image]:
+    """A sheet of example pictures for the formula of a unit, else for its concept; `rows` of the atlas say both."""
+    words = {row["method"]: row["formula"] for row in rows}
     for dissection in open_dissections(atlas):
         for method in ("formula", "concept"):
             shown = [card for card in example_cards(dissection, layer, unit, method) if card.images]
             if shown:
-                return [contact_sheet(shown, subtitle=f"labelled pictures and the {method}", n_exemplars=N_EXAMPLES)]
+                told = f"labelled pictures, and where it is: {words.get(method)}"
+                return [contact_sheet(shown, subtitle=told, n_exemplars=N_EXAMPLES)]
     return []
 
 
