@@ -64,8 +64,8 @@ def play_reference(
     examples = tuple(_example(games[0], outcomes[0], index) for index in range(min(N_EXAMPLES, n_games)))
     rows = tuple(_rows(name, outcomes))
     spent = f"{time.monotonic() - started:.0f} s, {time.process_time() - cpu:.0f} s of CPU time, {platform.machine()}"
-    told = f"players of seeds {', '.join(map(str, carried))} were carried along; " if carried else ""
-    notes = (games[0].source, f"{len(seeds)} seeds of {n_games} games; {told}{spent}")
+    told = f"players of seed {', '.join(map(str, carried))} were carried along; " if carried else ""
+    notes = (games[0].source, f"seeds {', '.join(map(str, seeds))}, {n_games} games each; {told}{spent}")
     title = f"{TITLES[name]}: agents' messages in people's words, and back"
     return GameReport(name, title, rows, examples, notes, draw_examples(title, notes[0], examples, rows))
 
