@@ -9,10 +9,12 @@
 Killed at any moment it holds every finished layer; the same command goes on and ends with the same atlas.
 """
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -152,6 +154,11 @@ class Atlas:
         rows = [row for row in self._table.rows(layer) if (row["layer"], row["method"]) in finished]
         place = {entry.name: entry.position for entry in entries}
         return sorted(rows, key=lambda row: (place[row["layer"]], row["unit"], row["method"]))
+
+    def stamp(self) -> str:
+        """A digest that changes whenever what the atlas says may have changed; it stays when the folder is moved."""
+        said = json.dumps({**asdict(self.meta), "table": self._table.version()}, sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def exemplars(self, layer: str) -> Exemplars:
         """The exemplars of a probed layer."""

@@ -99,6 +99,10 @@ class UnitTable:
             query = query.where(f"layer = {_quoted(layer)}")
         return [_as_read(row) for row in query.limit(None).to_arrow().to_pylist()]
 
+    def version(self) -> int:
+        """A number that grows with every change; 0 where there is no table yet."""
+        return int(self._table(create=False).version) if (self._folder / "units.lance").is_dir() else 0
+
     def _table(self, create: bool) -> Any:  # lancedb.table.Table
         if self._opened is None:
             os.environ.setdefault("LANCEDB_LOG", "error")  # else it warns on stderr that a new table is new

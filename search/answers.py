@@ -1,0 +1,173 @@
+"""Answers a question from indexes: one list for the text, one for the picture, one for the unit, fused into one.
+
+    answer(indexes, meanings, targets, Question("dog faces"), Filters(layers=("layer4",)))     # list of Hit, best first
+
+The candidates of all atlases are weighed by one captioner, so their PMI can be compared. BM25 cannot (every atlas has
+frequencies of its own): ordered by words, or by words and meaning, atlases take turns by rank.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from describer.data.targets import Target
+from describer.errors import AtlasError
+from describer.search.atlasindex import Index
+from describer.search.firing import Fired, firing, picture_of, target_of
+from describer.search.meanings import Meanings
+from describer.search.neighbours import neighbours_of
+from describer.search.query import Filters, Hit, Question, reciprocal_ranks
+from describer.search.tables import Found
+
+Where = tuple[Index, str | None]
+"An index and the condition that its units must meet."
+
+
+def answer(
+    indexes: Sequence[Index], meanings: Meanings, targets: dict[str, Target], question: Question, filters: Filters
+) -> list[Hit]:
+    """The hits for all that is asked, best first; `targets` by fingerprint, filled with those that had to be loaded."""
+    picture = None if question.image is None else picture_of(question.image)
+    asked = _open(indexes, filters)
+    lists = []
+    if question.text is not None:
+        lists.append(by_text(asked, meanings, question.text.strip(), question))
+    if picture is not None:
+        lists.append(by_picture(asked, targets, picture, question.depth, filters))
+    if question.unit is not None:
+        lists.append(neighbours_of(question.unit, indexes, asked, question))
+    return (lists[0] if len(lists) == 1 else fused(lists))[: question.k]
+
+
+def _open(indexes: Sequence[Index], filters: Filters) -> list[Where]:
+    """The indexes with the condition of each; left out are those that have none of the wanted layers or methods."""
+    asked: list[Where] = []
+    faults = []
+    for index in indexes:
+        try:
+            asked.append((index, index.where(filters)))
+        except AtlasError as fault:  # another of the atlases may have what is asked for
+            faults.append(fault)
+    if not asked:
+        raise faults[0]
+    return asked
+
+
+def fused(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """All hits of several lists by their reciprocal ranks; a unit in several lists keeps what each has measured."""
+    hits: dict[tuple[str, str, int], Hit] = {}
+    for hit in (hit for each in lists for hit in each):
+        known = hits.setdefault(_identity(hit), hit)
+        hits[_identity(hit)] = replace(known, parts={**known.parts, **hit.parts})
+    numbers = {key: number for number, key in enumerate(hits)}
+    scores = reciprocal_ranks([[numbers[_identity(hit)] for hit in each] for each in lists])
+    ordered = sorted(hits, key=lambda key: (-scores[numbers[key]], numbers[key]))
+    return [replace(hits[key], score=scores[numbers[key]], by="fused") for key in ordered]
+
+
+def _identity(hit: Hit) -> tuple[str, str, int]:
+    return hit.atlas, hit.layer, hit.unit
+
+
+# A text
+
+
+def by_text(asked: Sequence[Where], meanings: Meanings, text: str, question: Question) -> list[Hit]:
+    """Units by words, by meaning, by both, or those of both by PMI."""
+    vector = meanings.text_vectors([text], question.templates)[0]
+    lists = [_candidates(index, where, text, vector, question) for index, where in asked]
+    if question.how == "reranked":
+        hits = _weighed([index for index, _ in asked], lists, meanings, text, question)
+        return sorted(hits, key=lambda hit: -hit.score)
+    hits = [hit for each in lists for _, hit in each]
+    if question.how == "meaning":
+        return sorted(hits, key=lambda hit: -hit.score)
+    ranks = [rank for each in lists for rank in range(len(each))]
+    return [hits[number] for number in sorted(range(len(hits)), key=lambda number: ranks[number])]
+
+
+def _candidates(
+    index: Index, where: str | None, text: str, vector: Tensor, question: Question
+) -> list[tuple[int, Hit]]:
+    """(place, hit) of the units of one atlas in the order of their words, of their meaning, or of both."""
+    depth, how = question.depth, question.how
+    words = [] if how == "meaning" else index.tables.by_words(text, where, depth)
+    meant = [] if how == "words" else index.tables.by_vector(vector, where, depth)
+    both = reciprocal_ranks([[found.place for found in each] for each in (words, meant)])
+    rows = {found.place: found.row for found in (*meant, *words)}  # of a unit's rows the one whose words match
+    bm25, cosine = _scores(words), _scores(meant)
+    made = []
+    for place in sorted(both, key=lambda place: (-both[place], place))[:depth]:
+        parts = {"fused": both[place], "bm25": bm25.get(place), "cosine": cosine.get(place)}
+        by = how if how in ("words", "meaning") else "fused"
+        score = parts[{"words": "bm25", "meaning": "cosine", "fused": "fused"}[by]] or 0.0
+        known = {name: value for name, value in parts.items() if value is not None}
+        made.append((place, index.hit(rows[place], score, by, known)))
+    return made
+
+
+def _scores(found: Sequence[Found]) -> dict[int, float]:
+    return {each.place: each.score for each in found}
+
+
+def _weighed(
+    indexes: Sequence[Index],
+    lists: Sequence[Sequence[tuple[int, Hit]]],
+    meanings: Meanings,
+    text: str,
+    question: Question,
+) -> list[Hit]:
+    """The candidates with their exact PMI; those without exemplars are left out."""
+    prior = float(meanings.log_priors([text], question.templates)[0])
+    weighed = []
+    for index, candidates in zip(indexes, lists, strict=True):
+        memory, present = index.tables.sets([place for place, _ in candidates])
+        likely = meanings.log_probs([text], memory, present, question.templates)[:, 0].tolist()
+        for (_, hit), log_prob, known in zip(candidates, likely, present.any(1).tolist(), strict=True):
+            if known:
+                parts = {**hit.parts, "pmi": log_prob - prior, "log_prob": log_prob, "log_prior": prior}
+                weighed.append(replace(hit, score=log_prob - prior, by="pmi", parts=parts))
+    return weighed
+
+
+# A picture
+
+
+def by_picture(
+    asked: Sequence[Where], targets: dict[str, Target], picture: Any, depth: int, filters: Filters
+) -> list[Hit]:
+    """Units that fire on the picture: first those for which it is most unusual, among equals the strongest."""
+    ranked: list[tuple[float, float, Hit]] = []
+    for index, where in asked:
+        fingerprint = index.atlas.meta.model.fingerprint
+        targets[fingerprint] = target_of(index.atlas, targets.get(fingerprint))
+        layers = filters.chosen_layers(index.layers, index.name)
+        fired = [each for each in firing(index.atlas, picture, targets[fingerprint], layers) if each.fires]
+        fired.sort(key=lambda each: (_rank(each), -_excess(each)))
+        n_found = 0
+        for start in range(0, len(fired), depth):
+            part = fired[start : start + depth]
+            rows = index.tables.rows([(each.layer, each.unit) for each in part], where)
+            known = [each for each in part if (each.layer, each.unit) in rows]
+            ranked += [(_rank(e), -_excess(e), _fired_hit(index, rows[e.layer, e.unit], e)) for e in known]
+            n_found += len(known)
+            if n_found >= depth:
+                break
+    return [hit for _, _, hit in sorted(ranked, key=lambda item: item[:2])][:depth]
+
+
+def _fired_hit(index: Index, row: dict[str, Any], fired: Fired) -> Hit:
+    parts = {"activation": fired.activation, "threshold": fired.threshold, "n_images": float(fired.n_images)}
+    parts |= {} if fired.rank is None else {"rank": fired.rank}
+    return index.hit(row, 1 - (_rank(fired) - 1) / max(fired.n_images, 1), "firing", parts)
+
+
+def _rank(fired: Fired) -> float:
+    return float(fired.n_images) if fired.rank is None else fired.rank
+
+
+def _excess(fired: Fired) -> float:
+    """How far the activation is above the threshold, in units of the threshold's size."""
+    return (fired.activation - fired.threshold) / max(abs(fired.threshold), 1e-6)
