@@ -93,10 +93,7 @@ def divergence(
     is normal over contexts. Log-beliefs of a listener may be given as they are with `weights="uniform"`.
     """
     source, target, log_prior = _checked_pair(source, target, log_prior)
-    if direction == "reverse":
-        kind = "right" if weights == "source" else weights
-    else:
-        kind = "left" if weights == "source" else weights
+    kind: str = weights if weights != "source" else "right" if direction == "reverse" else "left"
     other = _Side.of(target, log_prior, lapse)
     blocks = []
     for part in source.split(max(chunk // max(target[0].nbytes, 1), 1)) if len(source) else ():

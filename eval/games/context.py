@@ -112,6 +112,9 @@ def read_dialogues(path: Path) -> tuple[Dialogues, list[str]]:
     place = {said: index for index, said in enumerate(lexicon)}
     number = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
     kept = [row for row, said in enumerate(messages) if said in place]
+    if not kept:
+        wanted = f"{path} must hold something that is said {MIN_COUNT} times"
+        raise DescriberError(f"{wanted}. Got {len(rows)} rounds without. Record more.")
     order = np.array([[first, *(i for i in range(3) if i != first)] for first in target]).reshape(-1, 3)
     lab = np.take_along_axis(lab_of_hsl(hsl.reshape(-1, 3)).reshape(-1, 3, 3), order[..., None], 1)[kept]
     said = np.array([place[messages[row]] for row in kept], np.int64)

@@ -144,11 +144,18 @@ def dialogue_file(folder: Path, n_pairs: int = 20) -> Path:
 
 
 def test_dialogues_keep_what_is_said_of_colours(tmp_path: Path) -> None:
-    dialogues, lexicon = context.read_dialogues(dialogue_file(tmp_path, n_pairs=3))
-    assert lexicon == ["blue"]  # what was said three times only is too rare
-    assert dialogues.lab.shape == (6, 3, 3) and dialogues.game.tolist() == [0, 0, 1, 1, 2, 2]
+    dialogues, lexicon = context.read_dialogues(dialogue_file(tmp_path, n_pairs=7))
+    assert lexicon == ["blue"]  # what was said seven times only is too rare
+    assert dialogues.lab.shape == (14, 3, 3) and dialogues.game.tolist() == [
+        pair for pair in range(7) for _ in range(2)
+    ]
     np.testing.assert_allclose(dialogues.lab[0, 0], lab_of_hsl(np.array([[10.0, 10, 10]]))[0])  # the target comes first
     assert dialogues.solved == 0.5
+
+
+def test_dialogues_without_a_common_word_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DescriberError, match=r"must hold something that is said 10 times\. Got 8 rounds without"):
+        context.read_dialogues(dialogue_file(tmp_path, n_pairs=2))
 
 
 def test_recorded_rounds_are_dealt_by_pairs_of_people(tmp_path: Path) -> None:
