@@ -1,0 +1,125 @@
+"""Units chosen by the words of their descriptions, by hand, or at random as a rival.
+
+    chosen = choose_units(Atlas.open("atlas"), "brown", top=20)
+    chosen[0].id, chosen[0].text, chosen[0].score          # "layer3:57", "brown", 0.06
+    rivals = random_units(atlas, chosen, seed=0)           # as many of each layer, none of the chosen
+
+A description answers a query when it says all of its words; what a logical form denies (NOT brown) it does not say.
+Units told by labelled pixels come first, by IoU, then captions, by PMI: only IoU says how much of the thing a unit has.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from describer.atlas import Atlas
+from describer.errors import AtlasError
+
+DENIED = re.compile(r'\bNOT (?:"[^"]*"|[^\s()]+)')
+WORD = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One unit and why it was chosen."""
+
+    layer: str
+    unit: int
+    text: str | None
+    "the description that answers the query"
+    method: str
+    score: float | None
+    "IoU of a concept or form, PMI (nats) of a caption"
+
+    @property
+    def id(self) -> str:
+        """The name of the unit, "layer:unit"."""
+        return f"{self.layer}:{self.unit}"
+
+
+def choose_units(
+    atlas: Atlas, query: str, top: int = 20, min_score: float | None = None, layers: Sequence[str] = ()
+) -> list[Chosen]:
+    """At most `top` units whose descriptions say the words of the query, best first.
+
+    AtlasError with the nearest descriptions where none does, and where every unit does.
+    """
+    wanted, best, n_units = words(query), {}, set()
+    if not wanted:
+        raise AtlasError(f"A query must have words. Got {query!r}. Ask for something, such as brown.")
+    rows = [row for row in atlas.units() if not layers or any(fnmatchcase(row["layer"], p) for p in layers)]
+    for row in rows:
+        n_units.add(row["id"])
+        if wanted <= words(said(row)):
+            found = _chosen(row)
+            known = best.get(found.id)
+            if known is None or _rank(found) < _rank(known):
+                best[found.id] = found
+    if best and len(best) == len(n_units) and len(n_units) > top:
+        message = f"A query must tell units apart. Got {query!r}, which all {len(best)} units answer"
+        raise AtlasError(f"{message}. Ask for something more special.")
+    found = sorted((c for c in best.values() if min_score is None or (c.score or 0.0) >= min_score), key=_rank)
+    if not found:
+        texts = sorted({row["description"] for row in rows if row["description"]})
+        near = get_close_matches(query, texts, 3, 0.0)
+        message = f"A unit must answer the query. Got {query!r}, which none of {len(n_units)} does"
+        raise AtlasError(f"{message}. The nearest descriptions: {', '.join(near) or 'none'}.")
+    return found[:top]
+
+
+def _chosen(row: Mapping[str, Any]) -> Chosen:
+    score = row["iou"] if row["iou"] is not None else row["pmi"]
+    return Chosen(row["layer"], row["unit"], row["description"], row["method"], score)
+
+
+def _rank(chosen: Chosen) -> tuple[bool, float, str, int]:
+    return chosen.method == "caption", -(chosen.score or 0.0), chosen.layer, chosen.unit
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """What a row's description says of its unit, without what it denies."""
+    return DENIED.sub(" ", row["description"] or "")
+
+
+def words(text: str) -> set[str]:
+    """The words of a text in lower case; an s at the end does not count."""
+    return {word.removesuffix("s") if len(word) > 3 else word for word in WORD.findall(text.lower())} - {"and", "or"}
+
+
+def named_units(atlas: Atlas, text: str) -> list[Chosen]:
+    """The units between the commas of "layer2:3,layer2:5"; AtlasError for one that the atlas has not."""
+    found = []
+    for name in dict.fromkeys(part.strip() for part in text.split(",") if part.strip()):
+        layer, unit = atlas.locate(name)
+        rows = [row for row in atlas.units(layer) if row["unit"] == unit]
+        found.append(min(map(_chosen, rows), key=_rank) if rows else Chosen(layer, unit, None, "", None))
+    if not found:
+        raise AtlasError("--units must name units. Got none. Write such as layer2:3,layer2:5.")
+    return found
+
+
+def random_units(atlas: Atlas, chosen: Sequence[Chosen], seed: int) -> list[Chosen]:
+    """As many units of each layer as were chosen, none of them chosen; AtlasError where there are not enough."""
+    found = []
+    for layer, number in Counter(each.layer for each in chosen).items():
+        taken = {each.unit for each in chosen if each.layer == layer}
+        others = [unit for unit in atlas.exemplars(layer).unit_ids.tolist() if unit not in taken]
+        if len(others) < number:
+            message = f"{layer} must have {number} units that were not chosen, to compare. Got {len(others)}"
+            raise AtlasError(f"{message}. Choose fewer.")
+        drawn = np.random.default_rng((seed, len(found))).choice(others, number, replace=False)
+        found += [Chosen(layer, int(unit), None, "random", None) for unit in sorted(drawn)]
+    return found
+
+
+def by_layer(chosen: Sequence[Chosen]) -> dict[str, tuple[int, ...]]:
+    """layer -> its chosen units, in the order in which they were chosen."""
+    return {
+        layer: tuple(c.unit for c in chosen if c.layer == layer) for layer in dict.fromkeys(c.layer for c in chosen)
+    }

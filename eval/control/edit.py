@@ -1,0 +1,253 @@
+"""The verb `edit`: change what a generator draws by the words of its units, and measure what that does.
+
+    target, atlas = load_target("gan.py:load"), Atlas.open("atlas")
+    result = edit(target, atlas, EditPlan(query="brown", scale="0"))
+    result.report["effect"]["removed"]                 # {"value": .31, "low": .24, "high": .38}
+    again = replay(target, result.report)              # the same pictures, from the JSON alone
+
+A scale of 0 ablates the units, k multiplies them, "insert" raises them to the .99 quantile that the atlas knows.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from describer import __version__
+from describer.atlas import Atlas
+from describer.data.targets import Target
+from describer.errors import AtlasError, DescriberError
+from describer.eval.control.choice import Chosen, by_layer, choose_units, named_units, random_units
+from describer.eval.control.drawing import Samples
+from describer.eval.control.effects import DRAWS, compare, measure, shares
+from describer.eval.control.quality import PictureFeatures, frechet
+from describer.eval.control.region import region_of
+from describer.eval.control.segmenter import Concept, Labels, Segmenter
+from describer.intervention import Edit
+
+Pictures = UInt8[np.ndarray, "samples height width 3"]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """All that decides an edit and its measurement, beside the generator and the atlas."""
+
+    query: str | None = None
+    "words of descriptions"
+    units: str | None = None
+    "layer:unit with commas, instead of a query"
+    scale: str = "0"
+    "0, a factor, or insert"
+    where: str | None = None
+    "mask file or class:NAME; None: everywhere"
+    top: int = 20
+    "most units"
+    min_score: float | None = None
+    "least IoU or PMI of a unit"
+    layers: tuple[str, ...] = ()
+    "names or patterns; none: all"
+    segmenter: str = "colors"
+    "what sees the concept: colors, hf-seg:MODEL"
+    samples: int = 64
+    "samples measured; as many again are what pictures are compared with"
+    draws: int = 3
+    "draws of random units to compare with"
+    seed: int = 0
+    "of latents, of random units, of intervals"
+
+    def __post_init__(self) -> None:
+        if (self.query is None) == (self.units is None):
+            raise DescriberError("An edit must have --query or --units. Got both or none. Give one.")
+        if min(self.samples, self.draws, self.top) < 1:
+            raise DescriberError("samples, draws and top must be 1 or more. Got less. Raise them.")
+        if self.scale != "insert":
+            try:
+                finite = np.isfinite(float(self.scale))
+            except ValueError:
+                finite = False
+            if not finite:
+                raise DescriberError(f"scale must be a number or insert. Got {self.scale!r}. Try 0, 4 or insert.")
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """What was drawn and what was measured."""
+
+    before: Pictures
+    after: Pictures
+    report: dict[str, Any] = field(repr=False)
+    "all numbers, and all that replays the edit; JSON"
+
+
+def edit(
+    target: Target, atlas: Atlas, plan: EditPlan, device: str = "cpu", progress: Progress | None = None
+) -> EditResult:
+    """The edit with its effect against random units. Raises DescriberErrors for what cannot be done."""
+    tell = progress or _silent
+    if target.fingerprint != atlas.meta.model.fingerprint:
+        message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
+        raise AtlasError(f"{message}. Describe this generator first.")
+    samples, segmenter = Samples(target, plan.seed, plan.samples), Segmenter(plan.segmenter, device)
+    chosen = _chosen(atlas, plan)
+    tell("drawing", 0, plan.draws + 2)
+    before = samples.draw()
+    was = segmenter.labels(before)
+    where = None if plan.where is None else region_of(plan.where, before, segmenter, was)
+    edits = edits_of(atlas, chosen, plan.scale)
+    after = samples.draw(edits, where)
+    tell("drawing", 1, plan.draws + 2)
+    rivals = []
+    for draw in range(plan.draws):
+        others = random_units(atlas, chosen, plan.seed * 1000 + draw)
+        rivals.append(samples.draw(edits_of(atlas, others, plan.scale), where))
+        tell("drawing", draw + 2, plan.draws + 2)
+    concept = segmenter.concept(plan.query or "")
+    told = _measured(before, after, rivals, segmenter, concept, was, plan.seed)
+    told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, device)
+    tell("drawing", plan.draws + 2, plan.draws + 2)
+    return EditResult(before, after, _report(target, plan, chosen, edits, where, after) | told)
+
+
+def _chosen(atlas: Atlas, plan: EditPlan) -> list[Chosen]:
+    if plan.units is not None:
+        return named_units(atlas, plan.units)
+    assert plan.query is not None
+    return choose_units(atlas, plan.query, plan.top, plan.min_score, plan.layers)
+
+
+def edits_of(atlas: Atlas, chosen: Sequence[Chosen], scale: str) -> list[Edit]:
+    """One edit a layer."""
+    found = []
+    for layer, units in by_layer(chosen).items():
+        if scale == "insert":
+            exemplars = atlas.exemplars(layer)
+            level = dict(zip(exemplars.unit_ids.tolist(), exemplars.threshold.tolist(), strict=True))
+            found.append(Edit(layer, units, "raise", tuple(float(level[unit]) for unit in units)))
+        else:
+            factor = float(scale)
+            found.append(Edit(layer, units, "scale", factor) if factor else Edit(layer, units, "ablate"))
+    return found
+
+
+def replay(target: Target, report: Mapping[str, Any]) -> EditResult:
+    """The pictures before and after from a report alone; DescriberError where they come out otherwise."""
+    try:
+        plan = EditPlan(**{**report["plan"], "layers": tuple(report["plan"]["layers"])})
+        edits, mask = [Edit.from_json(told) for told in report["edits"]], report["mask"]
+        wanted, fingerprint = report["pictures"], report["generator"]["fingerprint"]
+    except (KeyError, TypeError) as fault:
+        raise DescriberError(f"A report must be what edit --json prints. Got one without {fault}. Repeat it.") from None
+    if fingerprint != target.fingerprint:
+        message = f"{target.name} must be the generator of the report"
+        raise DescriberError(f"{message}. Got other weights than {report['generator']['name']}. Name the right one.")
+    samples = Samples(target, plan.seed, plan.samples)
+    before = samples.draw()
+    where = None if mask is None else torch.tensor(mask)
+    if plan.where is not None and mask is None:
+        where = region_of(plan.where, before, Segmenter(plan.segmenter))
+    after = samples.draw(edits, where)
+    found = digest(after)
+    if found != wanted:
+        message = f"Replayed pictures must have digest {wanted[:8]}. Got {found[:8]}"
+        raise DescriberError(f"{message}: other arithmetic on this machine. Repeat the edit here.")
+    return EditResult(before, after, dict(report))
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The report in a file of JSON; DescriberError where it is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as fault:
+        raise DescriberError(f"A report must be what edit --json prints. Got {path}: {fault}. Correct it.") from None
+
+
+def digest(pictures: Pictures) -> str:
+    """sha256 over shape and pixels."""
+    return hashlib.sha256(str(pictures.shape).encode() + pictures.tobytes()).hexdigest()
+
+
+def _measured(
+    before: Pictures,
+    after: Pictures,
+    rivals: Sequence[Pictures],
+    segmenter: Segmenter,
+    concept: Concept | None,
+    was: Labels,
+    seed: int,
+) -> dict[str, Any]:
+    own = measure(before, after, segmenter, concept, was)
+    others = [measure(before, rival, segmenter, concept, was) for rival in rivals]
+    names = dict(segmenter.names)
+    told = compare(own, others, seed)
+    if concept is None:  # nothing was asked for that the segmenter knows
+        told = {name: value for name, value in told.items() if "relabelled" in name or "moved" in name}
+    return {
+        "concept": segmenter.names[concept[0]][concept[1]] if concept else None,
+        "effect": told,
+        "shares": {"before": shares(was, names), "after": shares(segmenter.labels(after), names)},
+        "concept_share": {"before": float(own.before.mean()), "after": float(own.after.mean())} if concept else None,
+    }
+
+
+def _others(target: Target, plan: EditPlan) -> Pictures:
+    """As many samples of another seed: what pictures of this generator look like."""
+    return Samples(target, plan.seed + 1_000_003, plan.samples).draw()
+
+
+def _quality(
+    before: Pictures, after: Pictures, rivals: Sequence[Pictures], others: Pictures, seed: int, device: str
+) -> dict[str, Any]:
+    """Fréchet distances to other samples of the generator: unedited, edited, randomly edited."""
+    features = PictureFeatures(device)
+    reference, unedited, own = features(others), features(before), features(after)
+    each = [features(rival) for rival in rivals]
+    told: dict[str, Any] = {
+        "before": frechet(unedited, reference),
+        "after": frechet(own, reference),
+        "random": float(np.mean([frechet(rival, reference) for rival in each])),
+    }
+    dice, n = np.random.default_rng(seed), len(own)
+    spread = []
+    for _ in range(BOOTSTRAPS):
+        rows, rival = dice.integers(0, n, n), each[dice.integers(0, len(each))]
+        spread.append(frechet(own[rows], reference) - frechet(rival[rows], reference))
+    low, high = np.quantile(spread, (0.025, 0.975))
+    told["after_beyond_random"] = {"value": told["after"] - told["random"], "low": float(low), "high": float(high)}
+    return told
+
+
+BOOTSTRAPS = 40
+"Fréchet distances are slow: enough for a rough interval."
+
+
+def _report(
+    target: Target,
+    plan: EditPlan,
+    chosen: Sequence[Chosen],
+    edits: Sequence[Edit],
+    where: Float[Tensor, "*samples height width"] | None,
+    after: Pictures,
+) -> dict[str, Any]:
+    is_file = where is not None and plan.where is not None and not plan.where.startswith("class:")
+    return {
+        "package": __version__,
+        "generator": {"name": target.name, "fingerprint": target.fingerprint},
+        "plan": asdict(plan),
+        "units": [{"id": each.id, **asdict(each)} for each in chosen],
+        "edits": [each.as_json() for each in edits],
+        "mask": where.tolist() if is_file and where is not None else None,
+        "pictures": digest(after),
+        "draws_of_intervals": DRAWS,
+    }
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""

@@ -1,0 +1,76 @@
+"""Which pixels of any pictures show a concept: what an edit is measured with.
+
+segmenter = Segmenter("colors")                 # or hf-seg:MODEL, or both with a comma
+segmenter.concept("brown birds")                # ("color", 11), the concept that the words name
+segmenter.labels(pictures)["color"]             # (pictures, height, width) ids, 0 = unlabelled
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+from PIL import Image
+
+from describer.data.concepts import load_concepts
+from describer.data.images import ImageSet
+from describer.errors import ConceptsError
+from describer.eval.control.choice import words
+
+Labels = Mapping[str, Int[np.ndarray, "pictures height width"]]
+Concept = tuple[str, int]
+
+
+class HeldPictures(ImageSet):
+    """Pictures in memory as an image set."""
+
+    source = "drawn pictures"
+
+    def __init__(self, pixels: UInt8[np.ndarray, "pictures height width 3"]):
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def image(self, index: int) -> Image.Image:
+        """Picture `index`."""
+        return Image.fromarray(self.pixels[index])
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.pixels.tobytes()).hexdigest()
+
+
+class Segmenter:
+    """Labels computed from pictures alone; ImagesError for a source that brings pictures of its own."""
+
+    def __init__(self, source: str, device: str = "cpu"):
+        self.source = source
+        kinds = [part.strip() for part in source.split(",")]
+        if not all(kind in ("colors", "colours") or kind.startswith("hf-seg:") for kind in kinds):
+            message = f"A segmenter must be colors, hf-seg:MODEL or both with a comma. Got {source!r}"
+            raise ConceptsError(f"{message}. Correct it.")
+        self._held = HeldPictures(np.zeros((1, 8, 8, 3), np.uint8))
+        self._concepts = load_concepts(source, self._held, device)
+        self.names = self._concepts.names
+
+    def concept(self, query: str) -> Concept | None:
+        """The concept whose name's words all stand in the query; of several the longest name."""
+        asked = words(query)
+        fitting = [
+            (cat, i) for cat, i in self._concepts.concepts if (own := words(self.names[cat][i])) and own <= asked
+        ]
+        return max(fitting, key=lambda each: len(self.names[each[0]][each[1]]), default=None)
+
+    def labels(self, pictures: UInt8[np.ndarray, "pictures height width 3"]) -> Labels:
+        """The first label of every pixel in every category."""
+        self._held.pixels = pictures
+        found: dict[str, list[np.ndarray]] = {category: [] for category in self.names}
+        for index in range(len(pictures)):
+            maps = self._concepts.labels(index).maps
+            for category, listed in found.items():
+                listed.append(np.asarray(maps[category][0], np.int32))
+        return {category: np.stack(maps) for category, maps in found.items()}
+
+    def present(self, labels: Labels, concept: Concept) -> Bool[np.ndarray, "pictures height width"]:
+        """Where the concept is."""
+        return labels[concept[0]] == concept[1]

@@ -1,0 +1,87 @@
+"""The verbs of control: edit, ablate, explain; `describer.cli` takes them over.
+
+    describer edit gan.py:load --atlas atlas --query brown --out brown.png
+
+Nothing heavy is imported until a verb runs.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+AtlasOption = Annotated[Path, typer.Option("--atlas", metavar="ATLAS", help="folder made by describe")]
+Query = Annotated[str | None, typer.Option(metavar="TEXT", help="words that descriptions say")]
+Units = Annotated[str | None, typer.Option(metavar="LAYER:UNIT,…", help="units chosen by hand")]
+Top = Annotated[int, typer.Option(metavar="N", min=1, help="most units")]
+MinScore = Annotated[float | None, typer.Option(metavar="S", help="least IoU (of a caption: PMI) of a unit")]
+Layers = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="layers, repeated or with commas; default: all")]
+Draws = Annotated[int, typer.Option(metavar="N", min=1, help="draws of random units to compare with")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="of samples, random units and intervals")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
+
+
+@app.command(epilog="\b\nExample: describer edit my_gan.py:load --atlas gan --query brown --scale 0 --out edit.png")
+def edit(
+    generator: Annotated[str, typer.Argument(metavar="GENERATOR", help="path/file.py:factory", show_default=False)],
+    atlas: Annotated[Path | None, typer.Option(metavar="ATLAS", help="folder made by describe")] = None,
+    query: Query = None,
+    units: Units = None,
+    scale: Annotated[
+        str, typer.Option(metavar="0|K|insert", help="0 ablates, K multiplies, insert raises to the threshold")
+    ] = "0",
+    where: Annotated[
+        str | None, typer.Option(metavar="MASK", help="mask.png (white: edit) or class:NAME; default: everywhere")
+    ] = None,
+    top: Top = 20,
+    min_score: MinScore = None,
+    layers: Layers = None,
+    segmenter: Annotated[
+        str, typer.Option(metavar="NAME", help="what sees the concept: colors, hf-seg:MODEL")
+    ] = "colors",
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="samples shown")] = 16,
+    measured: Annotated[int | None, typer.Option(metavar="N", min=2, help="samples measured; default: 64")] = None,
+    draws: Draws = 3,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="picture: before, after, change")] = None,
+    replay: Annotated[Path | None, typer.Option(metavar="JSON", help="repeat an edit from its report")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Change what a generator draws by words.
+
+    Units whose descriptions say the words are cut, scaled or raised; the effect is measured against random units.
+    """
+    from describer import terminal
+    from describer.atlas import Atlas
+    from describer.choices import device_of
+    from describer.data.targets import load_target
+    from describer.errors import DescriberError
+    from describer.eval.control import edit as editing
+    from describer.eval.control.figure import edit_figure
+    from describer.eval.control.printing import effect_lines, print_edit, title_of
+    from describer.picture import save_picture
+
+    target = load_target(generator, device=(place := device_of(device)))
+    if replay is not None:
+        result = editing.replay(target, editing.read_report(replay))
+    else:
+        if atlas is None:
+            raise DescriberError("edit must have an atlas of the generator. Got no --atlas. Make one by describe.")
+        patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
+        plan = editing.EditPlan(
+            query, units, scale, where, top, min_score, patterns, segmenter, max(measured or 64, samples), draws, seed
+        )
+        with terminal.progress_bars() as progress:
+            result = editing.edit(target, Atlas.open(atlas), plan, place, progress)
+    if as_json:
+        terminal.print_json([result.report])
+    else:
+        print_edit(result.report)
+    if out is not None:
+        lines = effect_lines(result.report)
+        save_picture(edit_figure(result.before[:samples], result.after[:samples], title_of(result.report), lines), out)
+        terminal.note(f"Picture: {out}")
