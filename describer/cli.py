@@ -367,6 +367,18 @@ def translate(
         save_picture(report, out)
 
 
+def _take_over() -> None:
+    """The verbs that other folders bring; light, as all their heavy imports are inside the verbs."""
+    from describer.eval.control import verbs as control
+    from describer.search import siteverbs
+
+    app.registered_commands += siteverbs.app.registered_commands
+    app.registered_commands += control.app.registered_commands
+
+
+_take_over()
+
+
 def main() -> None:
     """The console script."""
     if not sys.warnoptions:

@@ -1,0 +1,110 @@
+"""The pages as HTML, the same ones for the server and for the folder of files; links decide where they lead.
+
+    pages = Pages(library)
+    pages.unit(ServerLinks(), library.sheet("layer4", 483))
+
+Every value is escaped by Jinja; scripts and styles are files beside, so that the content security policy can forbid
+all others.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from describer import __version__
+from describer.search.site.charts import layer_map, peaks_chart
+from describer.search.site.finding import WAYS, Found
+from describer.search.site.grid import GridQuery, n_pages, page_of
+from describer.search.site.library import COARSE, IN_GRID, Card, Library
+from describer.search.site.links import FileLinks, Links
+from describer.search.site.outlines import SIDE
+from describer.search.site.sheet import Beside, UnitSheet
+
+HERE = Path(__file__).parent
+TEMPLATES, ASSETS = HERE / "templates", HERE / "static"
+ASSET_NAMES = ("site.css", "site.js", "search.js", "icon.svg")
+"What pages may load; nothing else of the folder is passed on."
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"The content security policy of a server's pages: nothing but what the server itself has."
+
+
+class Pages:
+    """Renders the pages of one atlas."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._templates = Environment(
+            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        self._templates.filters["grouped"] = lambda number: f"{number:,}"
+
+    def home(self, links: Links, found: Sequence[Found] | None = None, **asked: str) -> str:
+        """The first page; with `found` that of a search."""
+        layers = self._library.overview()
+        scores = {layer.name: [card.score for card in layer.cards] for layer in layers}
+        known = [score for of_layer in scores.values() for score in of_layer if score is not None]
+        bounds = (min(known), max(known)) if known else (0.0, 1.0)
+        maps = {name: layer_map(of_layer, bounds) for name, of_layer in scores.items()}
+        results = None if found is None else [(each, self._thumbs(each.card)) for each in found]
+        told = {"q": "", "layer": "", "how": "fused", "fault": "", "picture": ""} | asked
+        return self._page("home.html", links, layers=layers, maps=maps, results=results, ways=WAYS, **told)
+
+    def layer(self, links: Links, name: str, query: GridQuery) -> str:
+        """One page of a layer's grid; AtlasError where there is no such layer."""
+        entry = self._library.atlas.entry(name)
+        everything = self._library.cards(name, query.method or None)
+        cards = query.chosen(everything)
+        shown = [(card, self._thumbs(card)) for card in page_of(cards, query.page)]
+        return self._page(
+            "layer.html",
+            links,
+            entry=entry,
+            cards=shown,
+            query=query,
+            n_units=len(everything),
+            n_chosen=len(cards),
+            n_pages=n_pages(cards),
+            layers=self._library.atlas.layers,
+        )
+
+    def unit(self, links: Links, sheet: UnitSheet, similar: Sequence[Beside] = (), **tried: Any) -> str:
+        """The page of a unit; `tried` is what it makes of a reader's picture."""
+        chart = peaks_chart(sheet)
+        told = {"tried": None, "tried_picture": "", "fault": ""} | tried
+        return self._page("unit.html", links, sheet=sheet, chart=chart, similar=similar, **told)
+
+    def fault(self, links: Links, status: int, text: str) -> str:
+        """A page that says what went wrong."""
+        return self._page("fault.html", links, status=status, text=text)
+
+    def other(self, template: str, links: Links, **values: Any) -> str:
+        """A page of another template."""
+        return self._page(template, links, **values)
+
+    def _thumbs(self, card: Card) -> Any:
+        return self._library.shown(card.layer, card.unit, IN_GRID, COARSE)
+
+    def _page(self, template: str, links: Links, **values: Any) -> str:
+        policy = file_policy() if isinstance(links, FileLinks) else ""
+        meta = self._library.atlas.meta
+        return self._templates.get_template(template).render(
+            links=links, meta=meta, side=SIDE, version=__version__, policy=policy, title=self.title, **values
+        )
+
+    @cached_property
+    def title(self) -> str:
+        """What the atlas is of, in short."""
+        name = self._library.atlas.meta.model.name
+        return name if len(name) <= 60 else f"…{name[-59:]}"
+
+
+def file_policy() -> str:
+    """The policy of pages that are opened as files; it stands in the page, where frame-ancestors has no effect."""
+    return POLICY.removesuffix("; frame-ancestors 'none'")

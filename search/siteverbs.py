@@ -1,0 +1,54 @@
+"""The verbs of the pages: serve, export, annotate; `describer.cli` takes them over.
+
+    describer serve atlas                            # http://127.0.0.1:8000
+    describer export atlas site                      # site/index.html opens without a server
+
+Nothing heavy is imported until a verb runs.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+AtlasPath = Annotated[Path, typer.Argument(metavar="ATLAS", help="folder made by describe", show_default=False)]
+Host = Annotated[str, typer.Option(metavar="NAME", help="address to listen on; others reach it then")]
+Port = Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free")]
+
+
+@app.command(epilog="\b\nExample: describer serve atlas --port 8080")
+def serve(
+    atlas: AtlasPath,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="for pictures to try; default: what the atlas names")
+    ] = None,
+) -> None:
+    """Show an atlas in the browser.
+
+    Pages to browse and search, on this machine alone unless --host says otherwise.
+    """
+    from describer import terminal
+    from describer.search.site.app import serve as answer
+
+    answer(atlas, host, port, model, terminal.note)
+
+
+@app.command(epilog="\b\nExample: describer export atlas site")
+def export(
+    atlas: AtlasPath,
+    site: Annotated[Path, typer.Argument(metavar="SITE", help="folder to write, or to go on with", show_default=False)],
+) -> None:
+    """Write an atlas's pages as files.
+
+    They open without a server, search included; stopped or killed, the same command goes on. Prints the first page.
+    """
+    from describer import terminal
+    from describer.search.site.export import export_site
+
+    with terminal.progress_bars() as progress:
+        first = export_site(atlas, site, progress)
+    terminal.print_lines(str(first))

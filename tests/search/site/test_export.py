@@ -1,0 +1,191 @@
+"""The folder of files: every link leads to a file, it goes on where it stopped, and no unit is too heavy."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from describer.atlas import Atlas
+from describer.cli import app
+from describer.description import Candidate, Description
+from describer.errors import AtlasError, DescriberError
+from describer.exemplars import Exemplars
+from describer.search.site.export import MOST_BYTES, export_site
+from describer.search.site.links import FileLinks, folder_name
+from tests.describer.worlds import LAYERS, make_exemplars, make_manifest
+from tests.search.site.sites import HOSTILE, Markup, files_of, write_atlas
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_atlas(tmp_path_factory.mktemp("exported") / "atlas")
+
+
+@pytest.fixture(scope="module")
+def site(atlas: Path) -> Path:
+    return export_site(atlas, atlas.with_name("site")).parent
+
+
+def weight(page: Path) -> int:
+    """Bytes of a unit: its folder and every picture its page shows."""
+    own = [path for path in page.parent.iterdir()]
+    pictures = {path for path in files_of(page) if path.suffix == ".jpg"}
+    return sum(path.stat().st_size for path in {*own, *pictures})
+
+
+def test_every_link_leads_to_a_file(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) == 1 + sum(2 + n_units for n_units, _, _ in LAYERS.values())
+    for page in pages:
+        for file in files_of(page):
+            assert file.is_file() and file.is_relative_to(site.resolve()), (page, file)
+
+
+def test_every_unit_is_there_and_light(site: Path) -> None:
+    for layer, (n_units, _, _) in LAYERS.items():
+        for unit in range(n_units):
+            page = site / layer / str(unit) / "index.html"
+            assert json.loads((page.parent / "unit.json").read_text(encoding="utf-8"))["id"] == f"{layer}:{unit}"
+            assert weight(page) <= MOST_BYTES
+
+
+def test_pages_have_a_policy_and_hostile_words_are_text(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert '<meta http-equiv="Content-Security-Policy"' in text
+        scripts = [each for tag, each in Markup(text).tags if tag == "script"]
+        assert all((each["src"] or "").split("/")[-2] == "assets" for each in scripts)
+        assert "<script>alert" not in text
+    for part in (site / "assets").glob("index-*.js"):
+        assert "\u2028" not in part.read_text(encoding="utf-8")
+
+
+def test_the_index_of_the_search_holds_every_unit(site: Path, atlas: Path) -> None:
+    names = json.loads((site / "assets" / "index.js").read_text().partition("=")[2].rstrip(";\n"))
+    found = {}
+    for name in names:
+        text = (site / "assets" / name).read_text()
+        part = json.loads(text.removeprefix("window.describerIndex.push(").removesuffix(");\n"))
+        for unit, words, _, _, dead, images in part["units"]:
+            found[f"{part['layer']}:{unit}"] = (words, bool(dead))
+            assert (site / part["folder"] / str(unit) / "index.html").is_file()
+            assert all((site / "pictures" / f"{image}.jpg").is_file() for image in images)
+    rows = {row["id"]: row for row in Atlas.open(atlas).units() if row["method"] == "caption"}
+    assert found.keys() == rows.keys()
+    for name, (words, dead) in found.items():
+        assert dead == rows[name]["dead"]
+        assert words == rows[name]["description"] or rows[name]["description"] is None
+
+
+def test_it_goes_on_where_it_stopped(atlas: Path, tmp_path: Path) -> None:
+    site, whole = tmp_path / "site", export_site(atlas, tmp_path / "whole").parent
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_site(atlas, site, stop)
+    kept = site / "stem" / "3" / "index.html"
+    before = kept.stat().st_mtime_ns
+    (site / "stem" / "2" / "unit.json").write_text("{half")
+    (site / "stem" / "2" / "index.html").write_text("half")
+    export_site(atlas, site)
+    assert kept.stat().st_mtime_ns == before
+    names = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(site) for path in site.rglob("*") if path.is_file())
+    assert all((site / name).read_bytes() == (whole / name).read_bytes() for name in names)
+
+
+def test_another_atlas_is_written_anew(tmp_path: Path) -> None:
+    path, site = write_atlas(tmp_path / "atlas"), tmp_path / "site"
+    export_site(path, site)
+    with Atlas.create(path, Atlas.open(path).meta) as atlas:
+        atlas.write_descriptions("head", "vlm", [Description("head", u, "tall towers", "vlm") for u in range(3)])
+    export_site(path, site)
+    assert "tall towers" in (site / "head" / "0" / "index.html").read_text(encoding="utf-8")
+
+
+def test_foreign_folders_are_left_alone(atlas: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(DescriberError, match=r"must be new, empty or exported before\. Got .* which holds thesis.tex"):
+        export_site(atlas, tmp_path)
+    with pytest.raises(DescriberError, match="must be a folder"):
+        export_site(atlas, tmp_path / "thesis.tex")
+    with pytest.raises(AtlasError, match="must be an atlas"):
+        export_site(tmp_path, tmp_path / "site")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+class Noise:
+    """Pictures that no JPEG makes small."""
+
+    def image(self, index: int, /) -> Image.Image:
+        return Image.fromarray(np.random.default_rng(index).integers(0, 255, (112, 112, 3), np.uint8))
+
+
+def test_a_unit_with_too_much_to_show_shows_less(tmp_path: Path) -> None:
+    few = make_exemplars("head")
+    k = 61
+    many = Exemplars(
+        "head",
+        few.unit_ids,
+        few.images.new_tensor([[(unit + rank) % 97 for rank in range(k)] for unit in range(3)]),
+        few.activations.repeat(1, k)[:, :k],
+        few.maps.repeat(1, k, 1, 1)[:, :k],
+        few.threshold,
+        few.dead & False,
+    )
+    n_best = tuple(Candidate(HOSTILE * 300, -3.0, -8.0, 1.0, "beam") for _ in range(97))
+    told = [Description("head", unit, HOSTILE * 999, "caption", {"pmi": 1.0}, n_best) for unit in range(3)]
+    with Atlas.create(tmp_path / "atlas", make_manifest(layers=("head",))) as atlas:
+        atlas.write_layer("head", many, told, Noise())
+    site = export_site(tmp_path / "atlas", tmp_path / "site").parent
+    for unit in range(3):
+        page = site / "head" / str(unit) / "index.html"
+        shown = sum(tag == "img" for tag, _ in Markup(page.read_text(encoding="utf-8")).tags)
+        assert weight(page) <= MOST_BYTES
+        assert 10 < shown < k
+
+
+def test_folders_of_layers_stay_inside_and_apart() -> None:
+    names = [
+        "layer4",
+        "4",
+        "body.0",
+        "..",
+        ".",
+        "a/../b",
+        "a/b",
+        "a%2Fb",
+        "pictures",
+        "index.html",
+        "é",
+        "x" * 300,
+        "x" * 299,
+    ]
+    folders = [folder_name(name) for name in names]
+    assert len(set(folders)) == len(names)
+    assert folders[:3] == names[:3]
+    for folder in folders:
+        assert "/" not in folder and "\\" not in folder and not folder.startswith(".") and len(folder) < 200
+        assert folder not in ("pictures", "assets", "examples", "index.html", "site.json")
+    assert FileLinks(2).unit("a/b", 3) == "../../a%252Fb/3/index.html"
+
+
+def test_verb_prints_the_first_page(atlas: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["export", str(atlas), str(tmp_path / "site")])
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'site' / 'index.html'}\n")
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "none"), str(tmp_path / "site")])
+    assert done.exit_code == 2 and done.stderr.startswith("describer: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["serve", "export"])
+def test_help_ends_in_an_example(verb: str) -> None:
+    done = CliRunner().invoke(app, [verb, "--help"])
+    last = [line for line in done.stdout.splitlines() if line.strip()][-1]
+    assert done.exit_code == 0 and last.strip().startswith(f"Example: describer {verb}")
+    assert max(map(len, done.stdout.splitlines())) <= 100
