@@ -111,7 +111,7 @@ class Atlas:
         with disk_faults(self.path):
             for image in sorted({int(image) for image in exemplars.images.flatten() if image >= 0}):
                 self._write_thumbnail(image, images)
-            with renamed(self._exemplars_file(entry.name)) as part:
+            with renamed(self.exemplars_file(entry.name)) as part:
                 exemplars.save(part)
             self._mark(replace(entry, probed=True, methods=()))
 
@@ -164,7 +164,7 @@ class Atlas:
         """The exemplars of a probed layer."""
         if not self.entry(layer).probed:
             raise AtlasError(f"{layer} must be probed. Got a layer not yet finished. Repeat the describe command.")
-        return Exemplars.load(self._exemplars_file(layer))
+        return Exemplars.load(self.exemplars_file(layer))
 
     def thumbnail(self, image: int) -> Image.Image:
         """Exemplar image `image` of the probe set, RGB, THUMBNAIL pixels a side, as the model saw it."""
@@ -215,7 +215,8 @@ class Atlas:
     def _thumbnail_file(self, image: int) -> Path:
         return self.path / "thumbnails" / f"{image}.jpg"
 
-    def _exemplars_file(self, layer: str) -> Path:
+    def exemplars_file(self, layer: str) -> Path:
+        """Where the exemplars of a layer lie; its name can be that of no other folder."""
         return self.path / "exemplars" / f"{quote(layer, safe='')}.safetensors"
 
 

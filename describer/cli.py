@@ -370,9 +370,9 @@ def translate(
 def _take_over() -> None:
     """The verbs that other folders bring; light, as all their heavy imports are inside the verbs."""
     from describer.eval.control import verbs as control
-    from describer.search import siteverbs
+    from describer.search import siteverbs, verbs
 
-    app.registered_commands += siteverbs.app.registered_commands
+    app.registered_commands += verbs.app.registered_commands + siteverbs.app.registered_commands
     app.registered_commands += control.app.registered_commands
 
 
