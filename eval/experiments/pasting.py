@@ -87,9 +87,9 @@ class Paster:
         share = self.shares(proposal.leaf)
         fit = (share >= SMALLEST) & (self.said != proposal.class_index) & self.fires[:, proposal.unit]
         found = []
-        for index in sorted(np.flatnonzero(fit).tolist(), key=lambda i: -share[i] * (share[i] <= LARGEST)):
-            leaf = self.table.image_mask(proposal.leaf, index)
-            mask = leaf & self.table.image_mask(proposal.formula, index)
+        order = sorted(np.flatnonzero(fit).tolist(), key=lambda i: -share[i] * (share[i] <= LARGEST))
+        for index in order[: 4 * N_DONORS]:  # to read the labels of a picture takes longest
+            mask = self.table.image_mask(proposal.leaf & proposal.formula, index)
             if SMALLEST <= mask.mean() <= LARGEST:
                 found.append((index, mask))
             if len(found) == N_DONORS:
