@@ -8,46 +8,35 @@ Prints a Markdown table. Chance is the mean IoU of the best forms for the same m
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from describer.eval.experiments.accuracy import accuracy_when_firing, compared
-from describer.eval.experiments.subject import Subject, open_vision
-from describer.search.chance import chance
-from describer.search.formulas import search_formulas
+from describer.eval.experiments.subject import open_vision
+from describer.search.formulas import Explanation
+from describer.search.lengths import search_lengths
 
 HEAD = (
-    "| length | mean IoU | by chance | units with p ≤ {least:.2f} | concepts used | r (IoU, accuracy) | ms a unit |\n"
-    "|---|---|---|---|---|---|---|"
+    "| length | mean IoU | by chance | units with p ≤ {least:.2f} | concepts used | r (IoU, accuracy) |\n"
+    "|---|---|---|---|---|---|"
 )
+Ious = Float64[np.ndarray, " rows"]
 
 
-def line(
-    subject: Subject,
-    rows: Int64[np.ndarray, " rows"],
-    length: int,
-    n_shifts: int,
-    accuracy: Float64[np.ndarray, " rows"],
-) -> str:
+def line(length: int, found: Sequence[Explanation], drawn: Float64[np.ndarray, "draws rows"], accuracy: Ious) -> str:
     """One row of the table."""
-    layer, table = subject.laid.layer(subject.layer), subject.laid.table
-    start = time.process_time()
-    found = search_formulas(table, layer.counts.subset(rows), max_length=length)
-    took = (time.process_time() - start) / max(len(rows), 1)
-    shifted = [counts.subset(rows) for counts in layer.shifted[:n_shifts]]
-    drawn = chance(table, shifted, found, max_length=length)
-    told, least = compared(length, found, accuracy), 1 / (1 + len(shifted))
-    r = "–" if told.correlation is None else f"{told.correlation.pearson} n={told.judged}"
+    told = compared(length, found, accuracy)
+    ious = np.array([each.iou for each in found])
+    p_values = (1 + (drawn >= ious).sum(0)) / (1 + len(drawn))
+    sure = float(np.mean(p_values <= 1 / (1 + len(drawn)) + 1e-9))
     lengths = float(np.mean([each.length for each in found if each.formula is not None]))
-    by_chance = float(np.mean([each.mean for each in drawn]))
-    sure = float(np.mean([each.p_value <= least + 1e-9 for each in drawn]))
-    return (
-        f"| {length} | {told.mean_iou:.4f} | {by_chance:.4f} | {sure:.0%} | {lengths:.2f} | {r} | {1000 * took:.0f} |"
-    )
+    r = "–" if told.correlation is None else str(told.correlation.pearson)
+    return f"| {length} | {told.mean_iou:.4f} | {drawn.mean():.4f} | {sure:.0%} | {lengths:.2f} | {r} |"
 
 
 def main(
@@ -58,7 +47,7 @@ def main(
     label_column: Annotated[str | None, typer.Option()] = None,
     lengths: Annotated[str, typer.Option(help="with commas")] = "1,2,3,5,10",
     units: Annotated[int, typer.Option(help="units drawn at random; 0: all")] = 0,
-    shifts: Annotated[int, typer.Option(help="draws of chance")] = 4,
+    shifts: Annotated[int, typer.Option(help="draws of chance")] = 9,
     least: Annotated[int, typer.Option(help="labelled pictures on which a unit must fire to be judged")] = 20,
     seed: Annotated[int, typer.Option(help="of the units drawn")] = 0,
     keep: Annotated[Path, typer.Option(help="folder in which the dissection is kept")] = Path("runs/forms"),
@@ -70,18 +59,29 @@ def main(
     from describer import terminal
 
     with terminal.progress_bars() as progress:
-        *_, subject = open_vision(model, concepts, layer, keep, progress, labelled, label_column)
+        *_, subject = open_vision(model, concepts, layer, keep, progress, labelled, label_column, n_shifts=shifts)
     accuracy, rows = accuracy_when_firing(subject.fires, subject.predicted, subject.truth, least), subject.rows
     if units and units < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, units, replace=False))
-    table, right = subject.laid.table, float((subject.predicted == subject.truth)[subject.truth >= 0].mean())
+    table, laid = subject.laid.table, subject.laid.layer(layer)
+    right = float((subject.predicted == subject.truth)[subject.truth >= 0].mean())
     print(
         f"{layer}: {len(rows)} of {len(subject.rows)} living units, {table.n_images} labelled pictures, "
-        f"{len(table.names)} concepts, {len(table)} signatures; accuracy {right:.3f} on {len(subject.truth)} others.\n"
+        f"{len(table.names)} concepts, {len(table)} signatures; accuracy {right:.3f} on {len(subject.truth)} others, "
+        f"{int((~np.isnan(accuracy[rows])).sum())} units fire on {least} of them or more.\n",
+        flush=True,
     )
-    print(HEAD.format(least=1 / (1 + shifts)))
-    for length in map(int, lengths.split(",")):
-        print(line(subject, rows, length, shifts, accuracy[rows]), flush=True)
+    wanted, start = [int(part) for part in lengths.split(",")], time.process_time()
+    found = search_lengths(table, laid.counts.subset(rows), max(wanted))
+    took = (time.process_time() - start) / max(len(rows), 1)
+    drawn = np.zeros((max(wanted), len(laid.shifted), len(rows)))
+    for draw, counts in enumerate(laid.shifted):
+        for place, forms in enumerate(search_lengths(table, counts.subset(rows), max(wanted))):
+            drawn[place, draw] = [each.iou for each in forms]
+    print(HEAD.format(least=1 / (1 + len(laid.shifted))))
+    for length in wanted:
+        print(line(length, found[length - 1], drawn[length - 1], accuracy[rows]))
+    print(f"\nAll lengths to {max(wanted)}: {1000 * took:.1f} ms of one core a unit.")
 
 
 if __name__ == "__main__":
