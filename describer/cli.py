@@ -266,6 +266,9 @@ def units(
     report: Annotated[
         Path | None, typer.Option(metavar="PNG", help="count unique detectors and draw them by category here")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write them as a table here: .csv or .parquet")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List described units.
@@ -284,7 +287,12 @@ def units(
         rows = [each.row for each in found]
         return terminal.print_json(rows) if as_json else terminal.print_detectors(rows, f"Chart: {report}")
     rows = Atlas.open(atlas).units(layer)
-    if as_json:
+    if out is not None:
+        from describer.unittable import save_table
+
+        save_table(rows, out)
+        terminal.note(f"Table: {out}")
+    elif as_json:
         terminal.print_json(rows)
     else:
         terminal.print_units(rows)

@@ -7,7 +7,9 @@
 Rows of another program that opens `units.lance` by itself are the same rows.
 """
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,28 @@ class UnitTable:
                     ) from None
                 self._opened = database.create_table("units", schema=SCHEMA)
         return self._opened
+
+
+def save_table(rows: Sequence[Row], path: Path) -> None:
+    """Write rows as they are read to a .parquet or .csv file, in CSV with `scores` and `n_best` as JSON.
+
+    Raises AtlasError for another kind of file, or where it cannot be written.
+    """
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    told = [{**row, "scores": [{"name": name, "value": row["scores"][name]} for name in row["scores"]]} for row in rows]
+    try:
+        if path.suffix == ".parquet":
+            pyarrow.parquet.write_table(pa.Table.from_pylist(told, schema=SCHEMA), path)
+        elif path.suffix == ".csv":
+            flat = [{**row, **{name: json.dumps(row[name]) for name in ("scores", "n_best")}} for row in rows]
+            kinds = [pa.field(f.name, pa.string() if pa.types.is_list(f.type) else f.type) for f in SCHEMA]
+            pyarrow.csv.write_csv(pa.Table.from_pylist(flat, schema=pa.schema(kinds)), path)
+        else:
+            raise AtlasError(f"a table must be named .csv or .parquet. Got {path}. Name one of these.")
+    except OSError as fault:
+        raise AtlasError(f"{path} must be a place to write a table. Got: {fault}. Name another.") from None
 
 
 def _as_read(row: Row) -> Row:
