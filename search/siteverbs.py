@@ -52,3 +52,33 @@ def export(
     with terminal.progress_bars() as progress:
         first = export_site(atlas, site, progress)
     terminal.print_lines(str(first))
+
+
+@app.command(epilog="\b\nExample: describer annotate atlas --layer layer4")
+def annotate(
+    atlas: AtlasPath,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="keep the sentences here; default: ATLAS-annotations")
+    ] = None,
+    layer: Annotated[list[str] | None, typer.Option(metavar="LAYER", help="of these layers only; repeated")] = None,
+    guidelines: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="what people are asked, a line a point", show_default=False)
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="DIR", help="write what was said for `train`, and stop")
+    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+) -> None:
+    """Collect people's sentences on units.
+
+    Everything is kept at once; with --export it is written in the MILANNOTATIONS layout, which `train` reads.
+    """
+    from describer import terminal
+    from describer.search.site import annotate as site
+
+    folder = out or atlas.with_name(f"{atlas.resolve().name}-annotations")
+    if export is not None:
+        return terminal.print_lines(*(str(path) for path in site.export_annotations(atlas, folder, export)))
+    asked = site.read_guidelines(guidelines) if guidelines else site.GUIDELINES
+    return site.annotate(atlas, folder, layer or [], asked, host, port, terminal.note)

@@ -3,7 +3,7 @@
     app = make_app("atlas")                          # an ASGI application: tests, or a server of your own
     serve("atlas", port=8000)                        # http://127.0.0.1:8000, until stopped
 
-It reads the atlas and writes nothing. It answers on this machine alone unless another host is named.
+It writes nothing but the index of the search. It answers on this machine alone unless another host is named.
 """
 
 import base64
@@ -11,37 +11,34 @@ import io
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 
-from describer.errors import AtlasError, DescriberError
+from describer.errors import DescriberError
 from describer.search.site.api import found_json, layers_json, unit_json
+from describer.search.site.common import KEPT_BRIEFLY, UNIT, answer_faults, answer_files, guarded, links_of, unit_of
 from describer.search.site.finding import Finder, Found, UnitFinder, told
 from describer.search.site.grid import GridQuery
-from describer.search.site.guard import LOCAL, Guard
+from describer.search.site.guard import LOCAL
 from describer.search.site.library import Library
-from describer.search.site.links import ServerLinks
-from describer.search.site.pages import ASSET_NAMES, ASSETS, Pages
+from describer.search.site.pages import Pages
 from describer.search.site.preview import preview
+from describer.search.site.sheet import Beside
 from describer.search.site.trying import Model, Tried
 from describer.search.site.uploads import MOST_BYTES, read_picture
 
 N_FOUND = 24
+N_SIMILAR = 8
 MOST_FOUND = 200
-UNIT = re.compile(r"(.+)/(0|[1-9][0-9]{0,8})")
-PICTURE = re.compile(r"(0|[1-9][0-9]{0,11})\.jpg")
-KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MakeFinder = Callable[[Library], UnitFinder]
-KEPT_BRIEFLY = {"cache-control": "private, max-age=3600"}
 
 
 class Site:
@@ -63,6 +60,22 @@ class Site:
         """Units by a picture."""
         with self._one_at_a_time:
             return self._finder.by_picture(picture, N_FOUND, layer, self._model)
+
+    def similar(self, layer: str, unit: int) -> list[Beside]:
+        """Units that mean the same; none while the search is not ready or busy, as a page must not wait for it."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            return []
+        try:
+            return [Beside(e.card.layer, e.card.unit, e.card.told) for e in self._finder.like(layer, unit, N_SIMILAR)]
+        except DescriberError:  # a dead unit is like none
+            return []
+        finally:
+            self._one_at_a_time.release()
+
+    def warm(self) -> None:
+        """Get the search ready, so that the first reader need not wait."""
+        with suppress(DescriberError):
+            self.find("anything", 1, "", "fused")
 
     def try_picture(self, picture: Image.Image, layer: str, unit: int) -> Tried:
         """What one unit makes of a picture."""
@@ -93,79 +106,31 @@ def make_app(
     AtlasError where `path` is no atlas.
     """
     site = Site(path, model, finder)
-    app = FastAPI(title="describer", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
-    app.add_middleware(Guard, hosts=hosts, most_bytes=MOST_BYTES + 100_000)
-    _answer_faults(app, site)
+    app = guarded(hosts, MOST_BYTES + 100_000)
+    app.state.site = site
+    answer_faults(app, site.pages)
     _answer_programs(app, site)
-    _answer_pictures(app, site)
+    answer_files(app, site.library)
     _answer_home(app, site)
     _answer_atlas(app, site)
     return app
 
 
-def _links(request: Request) -> ServerLinks:
-    return ServerLinks(str(request.base_url).rstrip("/"))
-
-
-def _answer_faults(app: FastAPI, site: Site) -> None:
-    """What cannot be answered is told in one sentence, as a page or as JSON."""
-
-    def page(request: Request, status: int, text: str) -> Response:
-        if request.url.path.startswith("/api/"):
-            return JSONResponse({"error": text}, status)
-        return HTMLResponse(site.pages.fault(_links(request), status, text), status)
-
-    @app.exception_handler(HTTPException)
-    def refused(request: Request, fault: HTTPException) -> Response:
-        return page(request, fault.status_code, str(fault.detail))
-
-    @app.exception_handler(RequestValidationError)
-    def misunderstood(request: Request, fault: RequestValidationError) -> Response:
-        return page(request, 422, "The form must have all its fields. Got others. Go back and send it again.")
-
-    @app.exception_handler(DescriberError)
-    def impossible(request: Request, fault: DescriberError) -> Response:
-        return page(request, 404 if isinstance(fault, AtlasError) else 422, told(fault))
-
-
 def _answer_programs(app: FastAPI, site: Site) -> None:
     @app.get("/api/layers")
     def layers(request: Request) -> Response:
-        return JSONResponse(layers_json(_links(request), site.library))
+        return JSONResponse(layers_json(links_of(request), site.library))
 
     @app.get("/api/search")
     def search(request: Request, q: str = "", layer: str = "", how: str = "fused", k: str = "") -> Response:
         n_wanted = min(int(k), MOST_FOUND) if re.fullmatch("[1-9][0-9]{0,5}", k) else N_FOUND
         found = site.find(q[:200], n_wanted, layer, how) if q.strip() else []
-        return JSONResponse(found_json(_links(request), found))
+        return JSONResponse(found_json(links_of(request), found))
 
     @app.get("/api/{path:path}")
     def unit(request: Request, path: str) -> Response:
-        layer, index = _unit_of(path)
-        return JSONResponse(unit_json(_links(request), site.library, site.library.sheet(layer, index)))
-
-
-def _answer_pictures(app: FastAPI, site: Site) -> None:
-    @app.get("/assets/{name}")
-    def asset(name: str) -> Response:
-        if name not in ASSET_NAMES:
-            raise HTTPException(404, "There is no such file.")
-        return Response((ASSETS / name).read_bytes(), media_type=KINDS[Path(name).suffix], headers=KEPT_BRIEFLY)
-
-    @app.get("/pictures/{name}")
-    def picture(name: str, request: Request) -> Response:
-        if not PICTURE.fullmatch(name):
-            return at(request, f"pictures/{name}", site)
-        content = site.library.picture(int(name.removesuffix(".jpg")))
-        return Response(content, media_type="image/jpeg", headers=KEPT_BRIEFLY)
-
-    @app.get("/examples/{dissection}/{name}")
-    def example(dissection: str, name: str) -> Response:
-        if not PICTURE.fullmatch(name):
-            raise HTTPException(404, "There is no such picture.")
-        content = site.library.example(dissection, int(name.removesuffix(".jpg")))
-        return Response(content, media_type="image/jpeg", headers=KEPT_BRIEFLY)
+        layer, index = unit_of(path)
+        return JSONResponse(unit_json(links_of(request), site.library, site.library.sheet(layer, index)))
 
 
 def _answer_home(app: FastAPI, site: Site) -> None:
@@ -177,7 +142,7 @@ def _answer_home(app: FastAPI, site: Site) -> None:
                 found = site.find(q, N_FOUND, layer, how)
             except DescriberError as error:
                 found, fault = [], told(error)
-        return HTMLResponse(site.pages.home(_links(request), found, q=q, layer=layer, how=how, fault=fault))
+        return HTMLResponse(site.pages.home(links_of(request), found, q=q, layer=layer, how=how, fault=fault))
 
     @app.post("/")
     def by_picture(request: Request, picture: SentPicture, layer: str = "") -> Response:
@@ -189,7 +154,7 @@ def _answer_home(app: FastAPI, site: Site) -> None:
             found = site.find_picture(seen, layer)
         except DescriberError as error:
             fault, status = told(error), 422
-        return HTMLResponse(site.pages.home(_links(request), found, layer=layer, fault=fault, picture=shown), status)
+        return HTMLResponse(site.pages.home(links_of(request), found, layer=layer, fault=fault, picture=shown), status)
 
 
 def _answer_atlas(app: FastAPI, site: Site) -> None:
@@ -201,35 +166,29 @@ def _answer_atlas(app: FastAPI, site: Site) -> None:
 
     @app.post("/{path:path}")
     def try_own(request: Request, path: str, picture: SentPicture) -> Response:
-        layer, index = _unit_of(path)
+        layer, index = unit_of(path)
         sheet, tried, fault = site.library.sheet(layer, index), None, ""
         try:
             tried = site.try_picture(read_picture(picture), layer, index)
         except DescriberError as error:
             fault = told(error)
         shown = "" if tried is None else embedded(tried.seen)
-        text = site.pages.unit(_links(request), sheet, tried=tried, tried_picture=shown, fault=fault)
+        text = site.pages.unit(links_of(request), sheet, tried=tried, tried_picture=shown, fault=fault)
         return HTMLResponse(text, 422 if fault else 200)
 
 
 def at(request: Request, path: str, site: Site) -> Response:
     """The page of a unit or of a layer, or a unit's preview; a layer's name may have any characters."""
-    library, links = site.library, _links(request)
+    library, links = site.library, links_of(request)
     place = UNIT.fullmatch(path.removesuffix("/preview.jpg"))
     if place and place[1] in library.atlas.layers:
         layer, index = place[1], int(place[2])
         if path.endswith("/preview.jpg"):
             return Response(preview(library, layer, index), media_type="image/jpeg", headers=KEPT_BRIEFLY)
-        return HTMLResponse(site.pages.unit(links, library.sheet(layer, index)))
+        similar = site.similar(layer, index)
+        return HTMLResponse(site.pages.unit(links, library.sheet(layer, index), similar))
     name = path.removesuffix("/")
     return HTMLResponse(site.pages.layer(links, name, GridQuery.read(dict(request.query_params))))
-
-
-def _unit_of(path: str) -> tuple[str, int]:
-    place = UNIT.fullmatch(path)
-    if place is None:
-        raise HTTPException(404, "A unit must be given as LAYER/INDEX.")
-    return place[1], int(place[2])
 
 
 def embedded(picture: Image.Image, side: int = 224) -> str:
@@ -249,7 +208,9 @@ def serve(
 ) -> None:
     """Answer until stopped; DescriberError where the port is taken. port 0: any free one."""
     local = host in LOCAL or host.startswith("127.")
-    run_app(make_app(path, (*LOCAL, host) if local else None, model), host, port, say)
+    app = make_app(path, (*LOCAL, host) if local else None, model)
+    Thread(target=app.state.site.warm, daemon=True).start()
+    run_app(app, host, port, say)
 
 
 def run_app(app: FastAPI, host: str, port: int, say: Callable[[str], None]) -> None:

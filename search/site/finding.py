@@ -2,15 +2,20 @@
 
 finder = Finder(library)
 finder.by_text("dog faces", 24)[0].card.told
-finder.by_picture(picture, 24)[0].note           # "stronger than on 99.6 % of the probe images"
+finder.by_picture(picture, 24)[0].note           # "3.1, above its threshold, rank 2 among 200 probe images"
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from glob import escape
+from typing import Protocol, runtime_checkable
 
 from PIL.Image import Image
 
-from describer.errors import AtlasError, DescriberError
+from describer.atlas import Atlas
+from describer.errors import DescriberError
+from describer.search.index import Searcher
+from describer.search.query import Hit
 from describer.search.site.library import Card, Library
 from describer.search.site.trying import Model, ranked
 
@@ -40,46 +45,60 @@ class UnitFinder(Protocol):
         """At most k units by a picture."""
         ...
 
+    def like(self, layer: str, unit: int, k: int) -> list[Found]:
+        """At most k units that mean the same as one; none where that would take long."""
+        ...
+
 
 class Finder:
     """Searches one atlas; indexes and models are read with the first query and kept."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._searcher: Any = None
+        self._kept: tuple[Atlas, Searcher] | None = None
+        self._ready = False
+
+    @property
+    def _searcher(self) -> Searcher:
+        """Of the atlas as it is now."""
+        if self._kept is None or self._kept[0] is not self._library.atlas:
+            self._kept, self._ready = (self._library.atlas, Searcher(self._library.atlas)), False
+        return self._kept[1]
 
     def by_text(self, text: str, k: int, layer: str, how: str) -> list[Found]:
         """The units that words mean; DescriberError where they cannot be searched."""
-        return self._search(k, text, layers=(layer,) if layer else (), how=how if how in WAYS else "fused")
+        how = how if how in WAYS else "fused"
+        hits = self._searcher.search(text, k=k, layers=_only(layer), how=how)
+        self._ready = True
+        return self._cards(hits)
 
     def by_picture(self, picture: Image, k: int, layer: str, model: Model) -> list[Found]:
         """The units that fire on a picture, those first for which it is rarest."""
-        return self._search(k, None, image=picture, layers=(layer,) if layer else (), target=model.target)
+        self._searcher.targets[model.target.fingerprint] = model.target
+        return self._cards(self._searcher.search(image=picture, k=k, layers=_only(layer)))
 
     def like(self, layer: str, unit: int, k: int) -> list[Found]:
-        """Units that mean the same."""
-        return self._search(k, None, unit=f"{layer}:{unit}", neighbours="meaning")
+        """Units that mean the same; none before the first search, which reads the index."""
+        searcher = self._searcher
+        if not self._ready:
+            return []
+        return self._cards(searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning"))
 
-    def _search(self, k: int, text: str | None, **options: Any) -> list[Found]:
-        if self._searcher is None:
-            from describer.search.index import Searcher
-
-            self._searcher = Searcher(self._library.path)
-        hits = self._searcher.search(text, k=k, **options)
-        found = []
-        for hit in hits:
-            try:
-                found.append(Found(self._library.card(hit.layer, hit.unit), _note(hit)))
-            except AtlasError:  # an index may be younger than what is kept here
-                continue
-        return found
+    def _cards(self, hits: Sequence[Hit]) -> list[Found]:
+        return [Found(self._library.card(hit.layer, hit.unit), _note(hit)) for hit in hits]
 
 
-def _note(hit: Any) -> str:
+def _only(layer: str) -> tuple[str, ...]:
+    """The layer as a pattern that fits it alone."""
+    return (escape(layer),) if layer else ()
+
+
+def _note(hit: Hit) -> str:
     parts = hit.parts
     if "activation" in parts:
-        return f"{parts['activation']:.3g}, {ranked(parts.get('rank'), bool(parts.get('fires')))}"
-    return next((form.format(parts[name]) for name, form in NAMES.items() if parts.get(name) is not None), "")
+        fires = parts["activation"] > parts["threshold"]
+        return f"{parts['activation']:.3g}, {ranked(parts.get('rank'), fires, int(parts['n_images']))}"
+    return next((form.format(parts[name]) for name, form in NAMES.items() if name in parts), "")
 
 
 def told(fault: DescriberError) -> str:

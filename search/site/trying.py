@@ -2,12 +2,13 @@
 
     model = Model(library, "torchvision:resnet18")
     tried = model.tries(picture, "layer4", 483)
-    tried.activation, tried.told                     # 3.1, "higher than on 98.5 % of the probe images"
+    tried.activation, tried.told                     # 3.1, "above its threshold, rank 3 among 200 probe images"
 
 The atlas names its model. A model in a Python file is run only where the person who serves names it: an atlas may come
 from somebody else, and with it a file to be run.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,19 +66,21 @@ class Model:
         """What one unit makes of a picture."""
         from describer.search.firing import firing
 
-        target = self.target
-        fired = next(f for f in firing(self._library.atlas, picture, target=target, layers=(layer,)) if f.unit == unit)
-        threshold = self._library.threshold(layer, unit)
-        fine = upsample(_tensor(fired.map), FINE).numpy()
-        line = "" if threshold is None else outline(fine, threshold)
-        seen = SeenImages(_One(picture), target.preprocess).image(0)
-        return Tried(float(fired.activation), ranked(fired.rank, fired.fires), Shown(0, line), seen)
+        found = firing(self._library.atlas, picture, target=self.target, layers=(layer,))
+        fired = next((each for each in found if each.unit == unit), None)
+        if fired is None:
+            raise AtlasError(f"A unit must live to fire. Got {layer}:{unit}, which is dead. Try another.")
+        line = outline(upsample(fired.map, FINE).numpy(), fired.threshold) if math.isfinite(fired.threshold) else ""
+        seen = SeenImages(_One(picture), self.target.preprocess).image(0)
+        told = ranked(fired.rank, fired.fires, fired.n_images)
+        return Tried(fired.activation, told, Shown(0, line), seen)
 
 
-def ranked(rank: float | None, fires: bool) -> str:
+def ranked(rank: float | None, fires: bool, n_images: int) -> str:
     """How high that is among the unit's own peaks."""
-    above = "" if rank is None else f", higher than on {rank:.1%} of the probe images"
-    return f"{'above' if fires else 'below'} its threshold{above}"
+    side = "above" if fires else "below"
+    place = "" if rank is None else f", rank {rank:,.0f} among {n_images:,} probe images"
+    return f"{side} its threshold{place}"
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,3 @@ class _One:
 
     def image(self, index: int, /) -> Image:
         return self.picture
-
-
-def _tensor(values: Any) -> Any:
-    import torch
-
-    return torch.as_tensor(values).float()
