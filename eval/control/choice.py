@@ -50,17 +50,17 @@ def choose_units(
 
     AtlasError with the nearest descriptions where none does, and where every unit does.
     """
-    wanted, best, n_units = words(query), {}, set()
+    wanted = words(query)
+    best: dict[str, Chosen] = {}
+    n_units: set[str] = set()
     if not wanted:
         raise AtlasError(f"A query must have words. Got {query!r}. Ask for something, such as brown.")
     rows = [row for row in atlas.units() if not layers or any(fnmatchcase(row["layer"], p) for p in layers)]
     for row in rows:
         n_units.add(row["id"])
         if wanted <= words(said(row)):
-            found = _chosen(row)
-            known = best.get(found.id)
-            if known is None or _rank(found) < _rank(known):
-                best[found.id] = found
+            each = _chosen(row)
+            best[each.id] = min(best.get(each.id, each), each, key=_rank)
     if best and len(best) == len(n_units) and len(n_units) > top:
         message = f"A query must tell units apart. Got {query!r}, which all {len(best)} units answer"
         raise AtlasError(f"{message}. Ask for something more special.")
@@ -106,7 +106,7 @@ def named_units(atlas: Atlas, text: str) -> list[Chosen]:
 
 def random_units(atlas: Atlas, chosen: Sequence[Chosen], seed: int) -> list[Chosen]:
     """As many units of each layer as were chosen, none of them chosen; AtlasError where there are not enough."""
-    found = []
+    found: list[Chosen] = []
     for layer, number in Counter(each.layer for each in chosen).items():
         taken = {each.unit for each in chosen if each.layer == layer}
         others = [unit for unit in atlas.exemplars(layer).unit_ids.tolist() if unit not in taken]

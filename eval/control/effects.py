@@ -64,7 +64,7 @@ def _mean_where(values: np.ndarray, where: Bool[np.ndarray, "n h w"]) -> Float[n
 
 def shares(labels: Labels, names: dict[str, tuple[str, ...]]) -> dict[str, float]:
     """Share of all pixels by concept, those that occur."""
-    found = {}
+    found: dict[str, float] = {}
     for category, by_id in names.items():
         counts = np.bincount(labels[category].ravel(), minlength=len(by_id)) / labels[category].size
         found |= {by_id[i]: float(counts[i]) for i in range(1, len(by_id)) if counts[i] > 0}

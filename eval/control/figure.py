@@ -3,8 +3,9 @@
 edit_figure(result.before, result.after, "brown × 0", ["20 units", "removed 31 %"]).save("edit.png")
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,7 @@ from describer.picture import GAP, INK, MARGIN, PALE, PAPER
 
 COLUMNS = 8
 LABELS = ("before", "after", "change")
+ADDS, TAKES = (38, 120, 90), (190, 70, 60)
 
 
 def edit_figure(
@@ -43,6 +45,33 @@ def edit_figure(
             for column, picture in enumerate(pictures[block * COLUMNS : (block + 1) * COLUMNS]):
                 tile = Image.fromarray(picture).resize((side, side), Image.Resampling.NEAREST)
                 sheet.paste(tile, (MARGIN + labels + column * (side + GAP), y))
+    return sheet
+
+
+def explanation_figure(
+    picture: Image.Image, report: Mapping[str, Any], regions: Float[np.ndarray, "units height width"], side: int = 128
+) -> Image.Image:
+    """The picture with each unit's region lit, its words and a bar for its contribution, strongest first."""
+    units, columns = report["units"], 4
+    rows, pitch = -(-len(units) // columns), side + 62
+    head, width = 70, 2 * MARGIN + columns * (side + 3 * GAP)
+    sheet = Image.new("RGB", (width, MARGIN + head + rows * pitch + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), f"{report['class']}  {report['probability']:.2f}", INK, font(20, bold=True))
+    draw.text((MARGIN, MARGIN + 32), f"units of {report['layer']}; bars: what each adds to the logit", PALE, font(13))
+    largest = max([abs(unit["contribution"]) for unit in units] or [1.0]) or 1.0
+    pixels = np.asarray(picture.convert("RGB").resize(regions.shape[:0:-1]), np.float32)
+    for place, (unit, region) in enumerate(zip(units, regions, strict=True)):
+        x = MARGIN + place % columns * (side + 3 * GAP)
+        y = MARGIN + head + place // columns * pitch
+        lit = pixels * (0.25 + 0.75 * region[..., None])
+        sheet.paste(Image.fromarray(lit.round().astype(np.uint8)).resize((side, side)), (x, y))
+        length = round(side * abs(unit["contribution"]) / largest)
+        draw.rectangle(
+            (x, y + side + 4, x + max(length, 1), y + side + 10), ADDS if unit["contribution"] > 0 else TAKES
+        )
+        draw.text((x, y + side + 14), f"{unit['contribution']:+.2f}  {unit['id']}", PALE, font(11))
+        draw.text((x, y + side + 30), (unit["text"] or "(no description)")[:22], INK, font(12))
     return sheet
 
 

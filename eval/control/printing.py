@@ -1,9 +1,10 @@
 """What the verbs of control print for people.
 
 print_edit(report)
+print_ablation(report)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from describer.terminal import print_lines, print_table
@@ -44,13 +45,61 @@ def _against(effect: Mapping[str, Any], name: str, form: str) -> str:
     return f"{told(effect[name])}, random units {told(effect[f'random_{name}'])}"
 
 
-def print_edit(report: Mapping[str, Any]) -> None:
-    """The units, then the effect."""
-    units = report["units"]
+def print_chosen(units: Sequence[Mapping[str, Any]]) -> None:
+    """The units that were chosen, and why."""
     columns = [("unit", "left"), ("method", "left"), ("description", "text"), ("score", "right")]
     score = ["" if unit["score"] is None else f"{unit['score']:.3f}" for unit in units]
     cells = ([u["id"], u["method"], u["text"] or "", s] for u, s in zip(units[:SHOWN], score, strict=False))
     print_table(columns, cells)
+    print_lines(*(["…"] if len(units) > SHOWN else []), "")
+
+
+def print_edit(report: Mapping[str, Any]) -> None:
+    """The units, then the effect."""
+    print_chosen(report["units"])
     n, draws = report["plan"]["samples"], report["plan"]["draws"]
-    print_lines(*(["…"] if len(units) > SHOWN else []), "", title_of(report), *effect_lines(report))
+    print_lines(title_of(report), *effect_lines(report))
     print_lines(f"{n} samples, {draws} draws of as many random units of the same layers; 95 % intervals.")
+
+
+def print_ablation(report: Mapping[str, Any]) -> None:
+    """The units, accuracy overall, and the classes that lose most beyond what random units cost."""
+    print_chosen(report["units"])
+    columns = [("class", "left"), ("pictures", "right"), ("before", "right"), ("after", "right"), ("random", "right")]
+    columns.append(("change beyond random", "right"))
+    classes = sorted(report["classes"].items(), key=lambda each: each[1]["change_beyond_random"]["value"])
+    rows = [("all", {"n": report["images"]["n"], **report["accuracy"]}), *classes]
+    print_table(columns, (_accuracy_cells(name, told) for name, told in rows[: SHOWN + 1]))
+    draws = report["plan"]["draws"]
+    print_lines(
+        "", f"{len(report['units'])} units cut; random: {draws} draws of as many. 95 % intervals over pictures."
+    )
+
+
+def _accuracy_cells(name: str, told: Mapping[str, Any]) -> list[str]:
+    beyond = told["change_beyond_random"]
+    means = [f"{told[way]['value']:.3f}" for way in ("before", "after", "random")]
+    return [name, str(told["n"]), *means, f"{beyond['value']:+.3f} ({beyond['low']:+.3f} to {beyond['high']:+.3f})"]
+
+
+def print_explanation(report: Mapping[str, Any]) -> None:
+    """The units that contribute most, and whether cutting them proves it."""
+    print_lines(f"{report['class']}: probability {report['probability']:.3f}, through {report['layer']}", "")
+    columns = [("unit", "left"), ("description", "text"), ("contribution", "right"), ("activation", "right")]
+    columns += [("region", "right"), ("score", "right"), ("method", "left")]
+    print_table(columns, (_contribution_cells(unit) for unit in report["units"]))
+    whole, verified = report["completeness"], report["verified"]
+    random = verified["random_drop"]
+    print_lines(
+        "",
+        f"All units of {report['layer']} add {whole['sum']:+.3f} to a logit of {whole['silent']:.3f} without them and "
+        f"{whole['logit']:.3f} with them; {whole['missing']:+.4f} are missing.",
+        f"Without these {verified['units']} the logit falls by {verified['drop']:.3f}, without as many random ones by "
+        f"{random['value']:.3f} ({random['low']:.3f} to {random['high']:.3f}).",
+    )
+
+
+def _contribution_cells(unit: Mapping[str, Any]) -> list[str]:
+    score = "" if unit["score"] is None else f"{unit['score']:.3f}"
+    numbers = [f"{unit['contribution']:+.3f}", f"{unit['activation']:.3g}", f"{unit['region']:.0%}", score]
+    return [unit["id"], unit["text"] or "(no description)", *numbers, unit["method"]]

@@ -85,3 +85,101 @@ def edit(
         lines = effect_lines(result.report)
         save_picture(edit_figure(result.before[:samples], result.after[:samples], title_of(result.report), lines), out)
         terminal.note(f"Picture: {out}")
+
+
+@app.command(
+    epilog='\b\nExample: describer ablate carried:scenes --atlas atlas --query "green hills" --data scenes:400:9'
+)
+def ablate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a classifier", show_default=False)],
+    *,
+    atlas: AtlasOption,
+    data: Annotated[
+        str,
+        typer.Option(metavar="IMAGES", help="pictures with classes: scenes:N, a folder a class, Parquet with label"),
+    ],
+    query: Query = None,
+    units: Units = None,
+    top: Top = 20,
+    min_score: MinScore = None,
+    layers: Layers = None,
+    draws: Draws = 5,
+    seed: Seed = 0,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write weights, cuts and a one-file reader here")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a classifier without some units.
+
+    Accuracy overall and by class without the units that the words name, against as many random ones.
+    """
+    from describer import terminal
+    from describer.atlas import Atlas
+    from describer.choices import device_of
+    from describer.data.images import load_images
+    from describer.data.targets import load_target
+    from describer.eval.control import ablation
+    from describer.eval.control.printing import print_ablation
+
+    target, opened = load_target(model, device=device_of(device)), Atlas.open(atlas)
+    patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
+    plan = ablation.AblatePlan(query, units, top, min_score, patterns, draws, seed)
+    with terminal.progress_bars() as progress:
+        report = ablation.ablate(target, opened, load_images(data, target), plan, progress)
+    if export is not None:
+        from describer.eval.control.export import export as write
+
+        write(target, ablation.cuts(ablation.chosen_units(target, opened, plan)), export)
+        terminal.note(f"Patched model: {export}; `import reader; undo = reader.patch(model)` there.")
+    if as_json:
+        terminal.print_json([report])
+    else:
+        print_ablation(report)
+
+
+@app.command(epilog="\b\nExample: describer explain carried:scenes photo.png --atlas atlas --out why.png")
+def explain(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a classifier", show_default=False)],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="a picture, or scenes:N:SEED", show_default=False)],
+    *,
+    atlas: AtlasOption,
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="class, by name or number; default: the predicted")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(metavar="LAYER", help="of the atlas; default: its last")] = None,
+    top: Top = 8,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="points of the path")] = 48,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="picture: regions, words, contributions")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Tell a prediction through described units.
+
+    What each unit of a layer adds to the class, where, and in what words; verified by cutting the units.
+    """
+    from describer import terminal
+    from describer.atlas import Atlas
+    from describer.choices import device_of
+    from describer.data.images import load_images
+    from describer.data.targets import load_target
+    from describer.eval.control import explanation
+    from describer.eval.control.figure import explanation_figure
+    from describer.eval.control.printing import print_explanation
+    from describer.eval.control.single import SinglePicture
+    from describer.picture import save_picture
+    from describer.view import SeenImages
+
+    target = load_target(model, device=device_of(device))
+    images = load_images(image) if image.startswith("scenes:") else SinglePicture(image)
+    plan = explanation.ExplainPlan(layer, class_name, top, steps, seed=seed)
+    told = explanation.explain(target, Atlas.open(atlas), images.image(0), plan)
+    if as_json:
+        terminal.print_json([told.report])
+    else:
+        print_explanation(told.report)
+    if out is not None:
+        save_picture(explanation_figure(SeenImages(images, target.preprocess).image(0), told.report, told.regions), out)
+        terminal.note(f"Picture: {out}")

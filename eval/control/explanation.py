@@ -1,0 +1,172 @@
+"""The verb `explain`: one prediction told through the described units of a layer.
+
+    told = explain(target, Atlas.open("atlas"), picture, ExplainPlan(layer="layer4"))
+    told.report["units"][0]           # {"id": "layer4:7", "text": "green hills", "contribution": 2.31, …}
+    told.report["completeness"]       # what all units add up to, and what they should
+
+A unit's contribution is activation × gradient, integrated while the whole layer rises from silence to what it gives
+(integrated gradients of Sundararajan et al., ICML 2017, with the layer as the input and 0 as the baseline). All units
+together add up to the class's logit minus its logit with the layer silent, whatever the network does besides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from describer import __version__
+from describer.atlas import Atlas
+from describer.data.targets import Target
+from describer.errors import AtlasError, TargetError
+from describer.eval.control.choice import Chosen, named_units, random_units
+from describer.intervention import Edit, edited
+from describer.layout import first_tensor, run
+from describer.levels import activations
+from describer.upsample import upsample
+
+BATCH = 16
+"Steps of the path at a time."
+
+
+@dataclass(frozen=True)
+class ExplainPlan:
+    """What is explained, and how finely."""
+
+    layer: str | None = None
+    "a layer of the atlas; None: its last"
+    class_name: str | None = None
+    "name or number; None: the predicted one"
+    top: int = 8
+    "units told, at most half of those in the atlas"
+    steps: int = 48
+    "points of the path (Gauss-Legendre)"
+    draws: int = 20
+    "draws of random units to verify against"
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The numbers, and what a picture needs."""
+
+    report: dict[str, Any] = field(repr=False)
+    regions: Float[np.ndarray, "units height width"]
+    "where each told unit is above its threshold, 0 or 1, on the model's input"
+    ids: tuple[str, ...]
+
+
+def contributions(
+    model: nn.Module, x: Float[Tensor, "1 *input"], layer: str, output: int, steps: int = 48
+) -> tuple[Float[Tensor, "units h w"], float, float]:
+    """Every unit's contribution place by place to one output, that output, and that output with the layer silent."""
+    (maps,) = activations(model, [x], layer)
+    n_units = maps.shape[1]
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    alphas = torch.tensor((points + 1) / 2, dtype=maps.dtype, device=maps.device)
+    total = torch.zeros_like(maps[0])
+    units = tuple(range(n_units))
+    for part, weight in zip(alphas.split(BATCH), torch.tensor(weights / 2).to(maps).split(BATCH), strict=True):
+        raised = (part[:, None, None, None] * maps).requires_grad_()  # (steps, units, h, w)
+        logits = _logits(model, x.expand(len(part), *x.shape[1:]), [Edit(layer, units, "replace", raised)])
+        (gradient,) = torch.autograd.grad(logits[:, output].sum(), raised)
+        total += (weight[:, None, None, None] * gradient).sum(0)
+    with torch.no_grad():
+        end = _logits(model, x, [])[0, output].item()
+        start = _logits(model, x, [Edit(layer, units, "ablate")])[0, output].item()
+    return total * maps[0], end, start
+
+
+def _logits(model: nn.Module, x: Tensor, edits: Sequence[Edit]) -> Float[Tensor, "batch classes"]:
+    with edited(model, edits, tuple(x.shape[1:])):
+        logits = first_tensor(run(model, x))
+    if logits is None or logits.ndim != 2:
+        raise TargetError("The network must give (batch, classes). Got other outputs. Use a classifier.")
+    return logits.float()
+
+
+def explain(target: Target, atlas: Atlas, picture: Image.Image, plan: ExplainPlan) -> Explanation:
+    """The prediction for one picture through one layer's units. Raises DescriberErrors."""
+    if target.fingerprint != atlas.meta.model.fingerprint:
+        message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
+        raise AtlasError(f"{message}. Describe this network first.")
+    if target.preprocess is None:
+        raise TargetError(f"{target.name} must be a classifier. Got a generator. Use describer edit.")
+    model, layer = target.model, atlas.entry(plan.layer or atlas.layers[-1]).name
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    x = target.preprocess(picture.convert("RGB"))[None].to(device)
+    with torch.no_grad():
+        logits = _logits(model, x, [])[0]
+    output = _output(plan.class_name, target.class_names, logits)
+    places, end, start = contributions(model, x, layer, output, plan.steps)
+    by_unit = places.sum((1, 2)).cpu()  # (units,)
+    whole, exemplars = float(by_unit.sum()), atlas.exemplars(layer)
+    order = by_unit[exemplars.unit_ids].abs().argsort(descending=True)
+    n_told = min(plan.top, max(len(exemplars) // 2, 1))  # as many again are what they are verified against
+    described = exemplars.unit_ids[order[:n_told]].tolist()
+    chosen = named_units(atlas, ",".join(f"{layer}:{unit}" for unit in described))
+    (maps,) = activations(model, [x], layer)
+    threshold = {int(unit): float(level) for unit, level in zip(exemplars.unit_ids, exemplars.threshold, strict=True)}
+    levels = torch.tensor([threshold[unit] for unit in described])[:, None, None]
+    regions = upsample(maps[0, described].cpu(), (x.shape[-2], x.shape[-1])) > levels
+    report = {
+        "package": __version__,
+        "model": {"name": target.name, "fingerprint": target.fingerprint},
+        "plan": asdict(plan),
+        "layer": layer,
+        "class": _name(output, target.class_names),
+        "probability": float(logits.softmax(0)[output]),
+        "completeness": {"logit": end, "silent": start, "sum": whole, "missing": end - start - whole},
+        "units": [_told(each, by_unit, maps, region) for each, region in zip(chosen, regions, strict=True)],
+        "verified": _verified(target, atlas, x, output, chosen, plan),
+    }
+    return Explanation(report, regions.float().numpy(), tuple(each.id for each in chosen))
+
+
+def _told(
+    chosen: Chosen, by_unit: Float[Tensor, " all"], maps: Float[Tensor, "1 all h w"], region: Tensor
+) -> dict[str, Any]:
+    activation = float(maps[0, chosen.unit].max())
+    told = {"id": chosen.id, "text": chosen.text, "method": chosen.method, "score": chosen.score}
+    return told | {
+        "contribution": float(by_unit[chosen.unit]),
+        "activation": activation,
+        "region": float(region.float().mean()),
+    }
+
+
+def _verified(
+    target: Target, atlas: Atlas, x: Tensor, output: int, chosen: Sequence[Chosen], plan: ExplainPlan
+) -> dict[str, Any]:
+    """How far the logit falls without the told units, and without as many random ones."""
+    layer = chosen[0].layer
+
+    def drop(units: Sequence[Chosen]) -> float:
+        with torch.no_grad():
+            without = _logits(target.model, x, [Edit(layer, tuple(each.unit for each in units), "ablate")])
+            return float(_logits(target.model, x, [])[0, output] - without[0, output])
+
+    random = [drop(random_units(atlas, chosen, plan.seed * 1000 + draw)) for draw in range(plan.draws)]
+    low, high = np.quantile(random, (0.025, 0.975))
+    told = {"value": float(np.mean(random)), "low": float(low), "high": float(high)}
+    return {"drop": drop(chosen), "random_drop": told, "units": len(chosen)}
+
+
+def _output(wanted: str | None, names: Sequence[str] | None, logits: Tensor) -> int:
+    """The number of a class; TargetError for a name or number that the network has not."""
+    if wanted is None:
+        return int(logits.argmax())
+    if names is not None and wanted in names:
+        return list(names).index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(logits):
+        return int(wanted)
+    shown = ", ".join(list(names or [])[:5])
+    raise TargetError(f"--class must be a class of the network. Got {wanted!r}. It has {len(logits)}: {shown} …")
+
+
+def _name(output: int, names: Sequence[str] | None) -> str:
+    return names[output] if names is not None and output < len(names) else str(output)

@@ -1,0 +1,264 @@
+"""Classifiers without units and predictions through units: known units, slow oracles, a patched network read back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
+
+from describer.cli import app
+from describer.data.classes import class_labels
+from describer.data.concepts import load_concepts
+from describer.data.images import load_images
+from describer.data.targets import load_target
+from describer.describe import describe
+from describer.errors import AtlasError, DescriberError, ImagesError, TargetError
+from describer.eval.control.ablation import AblatePlan, ablate, accuracies, cuts, predictions
+from describer.eval.control.choice import named_units
+from describer.eval.control.explanation import ExplainPlan, contributions, explain
+from describer.eval.control.export import export
+from describer.intervention import Edit, edited
+from describer.probe import ProbeSettings
+from describer.search.describers import form_describers
+from describer.search.dissect import DissectSettings
+
+ROOT = Path(__file__).parents[2]
+SOURCE = f"{Path(__file__).with_name('sorter.py')}:make"
+PURE = {"red": (220, 10, 20), "green": (10, 150, 30), "blue": (20, 30, 210)}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder a class: 5 red, 7 green, 3 blue pictures, each a little noisy, half of each grey."""
+    root, dice = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for (name, color), number in zip(PURE.items(), (5, 7, 3), strict=True):
+        (root / name).mkdir()
+        for i in range(number):
+            pixels = np.clip(dice.normal(color, 6, (16, 16, 3)), 0, 255)
+            pixels[:, : 2 + i] = 60
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def target():
+    return load_target(SOURCE)
+
+
+@pytest.fixture(scope="module")
+def atlas(target, photos, tmp_path_factory):
+    images = load_images(str(photos))
+    dissection = DissectSettings(quantile=0.7, n_shifts=0)
+    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=dissection)
+    path = tmp_path_factory.mktemp("sorter") / "atlas"
+    settings = ProbeSettings(k=3, quantile=0.7)
+    return describe(target, images, path, describers, layers=["layer1"], settings=settings)
+
+
+# True classes
+
+
+def test_classes_of_folders(photos):
+    images = load_images(str(photos))
+    wanted = [["red", "green", "blue"].index(file.parent.name) for file in images.files]
+    assert class_labels(images, ["Red", "green", "blue"]).tolist() == wanted
+    assert set(class_labels(images, ["green", "red"]).tolist()) == {0, 1, -1}
+    with pytest.raises(ImagesError, match="Rename them"):
+        class_labels(images, ["cats", "dogs"])
+    with pytest.raises(ImagesError, match="class names"):
+        class_labels(images, None)
+
+
+@pytest.mark.parametrize(("labels", "wanted"), [(["b", "a", "x"], [1, 0, -1]), ([4, 0, 2], [4, 0, 2])])
+def test_classes_of_columns(tmp_path, photos, labels, wanted):
+    content = (photos / "red" / "0.png").read_bytes()
+    cells = [{"bytes": content, "path": None}] * 3
+    pq.write_table(pa.table({"image": cells, "label": labels}), tmp_path / "p.parquet", row_group_size=2)
+    pq.write_table(pa.table({"image": cells}), tmp_path / "q.parquet")
+    assert class_labels(load_images(str(tmp_path / "p.parquet")), ["a", "b"]).tolist() == wanted
+    with pytest.raises(ImagesError, match="Add the labels"):
+        class_labels(load_images(str(tmp_path / "q.parquet")), ["a", "b"])
+
+
+def test_classes_of_scenes():
+    images, carried = load_images("scenes:11:3"), load_target("carried:scenes")
+    kinds = [carried.class_names[label] for label in class_labels(images, carried.class_names)]
+    assert all(kind in carried.class_names for kind in kinds) and len(set(kinds)) > 2
+
+
+# Ablation
+
+
+def test_what_a_class_rests_on(target, atlas, photos):
+    report = ablate(target, atlas, load_images(str(photos)), AblatePlan(query="green", top=1))
+    assert [unit["id"] for unit in report["units"]] == ["layer1:1"] and report["accuracy"]["before"]["value"] == 1
+    assert report["classes"]["green"]["n"] == 7 and report["classes"]["green"]["after"]["value"] == 0
+    assert report["classes"]["red"]["after"]["value"] == report["classes"]["blue"]["after"]["value"] == 1
+    assert report["accuracy"]["change"]["value"] == pytest.approx(-7 / 15)
+    assert report["accuracy"]["change"]["low"] < -7 / 15 < report["accuracy"]["change"]["high"] < 0
+    assert json.loads(json.dumps(report, allow_nan=False)) == json.loads(json.dumps(report))
+
+
+def test_accuracies_by_loops():
+    right = np.random.default_rng(0).integers(0, 2, (4, 23)).astype(float)
+    told = accuracies(right, 0)
+    assert told["before"]["value"] == pytest.approx(sum(right[0]) / 23)
+    assert told["random"]["value"] == pytest.approx((sum(right[2]) + sum(right[3])) / 46)
+    assert told["change_beyond_random"]["value"] == pytest.approx((right[1] - (right[2] + right[3]) / 2).mean())
+
+
+def test_predictions_are_those_of_each_way(target, photos):
+    images = load_images(str(photos))
+    (photos / "red" / "broken.png").write_bytes(b"none")
+    broken = load_images(str(photos))
+    (photos / "red" / "broken.png").unlink()
+    ways = [[], [Edit("layer1", (0,), "ablate")]]
+    index, found = predictions(target, images, ways, batch_size=4)
+    for i in range(len(images)):
+        x = target.preprocess(images.image(i))[None]
+        seen = torch.relu(target.model.colors(x)).mean((2, 3))
+        for way, units in enumerate(((), (0,))):
+            kept = seen.clone()
+            kept[:, list(units)] = 0
+            assert found[way, i] == (torch.tanh(3 * kept[:, :3]) + 0.01 * kept[:, 3:4]).argmax()
+    assert index.tolist() == list(range(15)) and len(predictions(target, broken, ways[:1], 4)[0]) == 15
+
+
+def test_refusals(target, atlas, photos, tmp_path):
+    images = load_images(str(photos))
+    with pytest.raises(DescriberError, match="--query or --units"):
+        AblatePlan()
+    with pytest.raises(AtlasError, match="none of 7"):
+        ablate(target, atlas, images, AblatePlan(query="purple haze"))
+    with pytest.raises(AtlasError, match="Describe this network"):
+        ablate(load_target("carried:scenes"), atlas, images, AblatePlan(query="red"))
+    with pytest.raises(TargetError, match="Got a generator"):
+        painter = load_target(f"{Path(__file__).with_name('painter.py')}:make")
+        ablate(painter, atlas, images, AblatePlan(query="red"))
+
+
+# The patched network
+
+
+def test_the_reader_needs_nothing_of_ours(target, atlas, photos, tmp_path):
+    edits = cuts(named_units(atlas, "layer1:2,layer1:0"))
+    folder = export(target, edits, tmp_path / "patched")
+    x = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    with edited(target.model, edits), torch.no_grad():
+        wanted = target.model(x)
+    code = f"""
+import sys, torch
+sys.path[:0] = [{str(folder)!r}, {str(Path(__file__).parent)!r}]
+import reader, sorter
+model = sorter.make()[0].eval()
+torch.nn.init.zeros_(model.colors.weight)
+x = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+undo = reader.patch(model)
+print(model(x).tolist())
+undo()
+print(model(x).tolist())
+print([name for name in sys.modules if name.startswith("describer")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    patched, undone, ours = done.stdout.splitlines()
+    assert torch.allclose(torch.tensor(json.loads(patched)), wanted) and ours == "[]"
+    assert torch.allclose(torch.tensor(json.loads(undone)), target.model(x))
+    with pytest.raises(TargetError, match="must be ablations"):
+        export(target, [Edit("layer1", (0,), "scale", 2.0)], tmp_path / "other")
+
+
+# Contributions
+
+
+def slow_contributions(model, x, steps):
+    """Midpoint rule over the path of the whole layer, gradients by central differences, float64."""
+    model = model.double()
+    with torch.no_grad():
+        h = torch.relu(model.colors(x.double()))[0]
+
+    def output(maps):
+        seen = maps.mean((1, 2))
+        return float(torch.tanh(3 * seen[1]) + 0.01 * seen[3])
+
+    found = torch.zeros_like(h)
+    for step in range(steps):
+        alpha = (step + 0.5) / steps
+        for unit in range(h.shape[0]):
+            bump = torch.zeros_like(h)
+            bump[unit, 0, 0] = 1e-5  # every place counts the same in a mean
+            slope = (output(alpha * h + bump) - output(alpha * h - bump)) / 2e-5
+            found[unit] += h[unit] * slope / steps
+    model.float()
+    return found
+
+
+def test_contributions_are_the_integral_and_complete(target):
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    found, end, start = contributions(target.model, x, "layer1", 1, steps=17)
+    torch.testing.assert_close(found.double(), slow_contributions(target.model, x, 200), atol=1e-6, rtol=1e-3)
+    assert float(found.sum()) == pytest.approx(end - start, abs=1e-5) and start == pytest.approx(0, abs=1e-6)
+
+
+def test_contributions_are_complete_where_the_network_goes_around_the_layer():
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(1)
+            self.a, self.b, self.head = nn.Conv2d(3, 5, 3), nn.Conv2d(5, 5, 3, padding=1), nn.Linear(5, 2)
+
+        def forward(self, x):
+            y = torch.tanh(self.a(x))
+            return self.head(torch.tanh(y + 3 * self.b(y)).mean((2, 3)))
+
+    net = Around().eval().requires_grad_(False)
+    x = torch.rand(1, 3, 11, 13, generator=torch.Generator().manual_seed(3))
+    found, end, start = contributions(net, x, "b", 1, steps=33)
+    assert found.shape == (5, 9, 11) and abs(start - end) > 1e-3
+    assert float(found.sum()) == pytest.approx(end - start, abs=1e-5)
+
+
+def test_a_prediction_through_its_units(target, atlas, photos):
+    picture = load_images(str(photos / "green")).image(0)
+    told = explain(target, atlas, picture, ExplainPlan(top=2))
+    best = told.report["units"][0]
+    assert told.report["class"] == "green" and (best["id"], best["text"]) == ("layer1:1", "green")
+    assert abs(told.report["completeness"]["missing"]) < 1e-4
+    assert told.report["verified"]["drop"] > 10 * abs(told.report["verified"]["random_drop"]["value"])
+    assert told.regions.shape == (2, 8, 8) and told.regions[0][:, 1:].mean() > 0.8  # all but the grey rim
+    json.dumps(told.report, allow_nan=False)
+    assert explain(target, atlas, picture, ExplainPlan(class_name="0")).report["class"] == "red"
+    with pytest.raises(TargetError, match="It has 3: red, green, blue"):
+        explain(target, atlas, picture, ExplainPlan(class_name="dogs"))
+    with pytest.raises(AtlasError, match="Nearest: layer1"):
+        explain(target, atlas, picture, ExplainPlan(layer="layer9"))
+
+
+# The verbs
+
+
+def test_the_verbs(atlas, photos, tmp_path):
+    run = CliRunner().invoke
+    cut = ["ablate", SOURCE, "--atlas", str(atlas.path), "--data", str(photos), "--query", "green", "--top", "1"]
+    done = run(app, [*cut, "--export", str(tmp_path / "patched")])
+    assert done.exit_code == 0 and "green" in done.stdout, done.stderr
+    assert sorted(path.name for path in (tmp_path / "patched").iterdir()) == [
+        "model.safetensors",
+        "patch.json",
+        "reader.py",
+    ]
+    assert json.loads(run(app, [*cut, "--json"]).stdout)["classes"]["green"]["after"]["value"] == 0
+    why = ["explain", SOURCE, str(photos / "blue" / "1.png"), "--atlas", str(atlas.path)]
+    done = run(app, [*why, "--out", str(tmp_path / "why.png")])
+    assert done.exit_code == 0 and "blue" in done.stdout, done.stderr
+    with Image.open(tmp_path / "why.png") as sheet:
+        assert sheet.width > 300
+    assert json.loads(run(app, [*why, "--json", "--class", "red"]).stdout)["class"] == "red"
+    assert run(app, ["explain", SOURCE, "none.png", "--atlas", str(atlas.path)]).exit_code == 2
