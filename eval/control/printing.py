@@ -77,7 +77,7 @@ def print_ablation(report: Mapping[str, Any]) -> None:
 
 
 def _accuracy_cells(name: str, told: Mapping[str, Any]) -> list[str]:
-    beyond = told["change_beyond_random"]
+    beyond = {end: round(value, 6) + 0.0 for end, value in told["change_beyond_random"].items()}  # no -0.000
     means = [f"{told[way]['value']:.3f}" for way in ("before", "after", "random")]
     return [name, str(told["n"]), *means, f"{beyond['value']:+.3f} ({beyond['low']:+.3f} to {beyond['high']:+.3f})"]
 

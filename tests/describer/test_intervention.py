@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from describer.area import laid
-from describer.errors import ActivationError, TargetError
+from describer.errors import TargetError
 from describer.intervention import Edit, edited
 from describer.layout import list_layers
-from describer.levels import present_means, quantile_levels
 
 BATCH, UNITS, SIDE = 3, 7, 11
 
@@ -127,47 +126,6 @@ def test_what_is_outside_is_not_touched_even_by_infinity(net, x):
     with edited(net[:2], [Edit("1", (2,), "set", math.inf, where)]) as model:
         after = model(x)
     assert after[:, 2].isinf().sum() == BATCH and not after.isnan().any()
-
-
-# Masks on other grids
-
-
-def slow_laid(mask, size):
-    """Overlap of every cell with every pixel."""
-    height, width = size
-    found = torch.zeros(height, width, dtype=torch.float64)
-    h, w = mask.shape
-    for i in range(height):
-        for j in range(width):
-            for p in range(h):
-                for q in range(w):
-                    down = max(0.0, min((i + 1) / height, (p + 1) / h) - max(i / height, p / h))
-                    across = max(0.0, min((j + 1) / width, (q + 1) / w) - max(j / width, q / w))
-                    found[i, j] += float(mask[p, q]) * down * across * height * width
-    return found
-
-
-@pytest.mark.parametrize(
-    ("shape", "size"), [((13, 17), (5, 7)), ((5, 7), (13, 17)), ((4, 6), (2, 3)), ((1, 1), (3, 2))]
-)
-def test_masks_are_laid_by_overlap_both_ways(shape, size):
-    mask = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    found = laid(mask, size)
-    torch.testing.assert_close(found, slow_laid(mask, size), atol=1e-12, rtol=0)
-    assert found.mean().item() == pytest.approx(mask.mean().item())
-
-
-@pytest.mark.parametrize("step", [0, 1, 3])
-def test_a_mask_that_moves_by_a_cell_moves_one_cell(step):
-    mask = torch.zeros(28, 35)  # cells of 4x7 pixels on a grid of 7x5
-    mask[4:8, 7:14] = 1
-    moved = mask.roll((4 * step, 7), (0, 1))
-    cells = torch.zeros(7, 5)
-    cells[1 + step, 2] = 1
-    assert torch.allclose(laid(moved, (7, 5)), cells, atol=1e-6)
-    assert torch.allclose(laid(cells, (28, 35)), moved, atol=1e-6)  # and back
-    half = laid(mask.roll(2, 0), (7, 5))
-    assert half[1:3, 1].tolist() == pytest.approx([0.5, 0.5])
 
 
 # Layouts
@@ -399,31 +357,6 @@ def test_edits_that_say_nothing_are_refused(units, kind, value, where, told):
 def test_what_does_not_fit_the_layer_is_refused(net, x, edit, told):
     with pytest.raises(TargetError, match=told), edited(net, [edit]):
         net(x)
-
-
-# Levels
-
-
-def test_levels_of_units(net, x):
-    units, layer = [5, 1], "1"
-    rows = net[:2](x)[:, units].transpose(0, 1).flatten(1)
-    for quantile in (0.0, 0.5, 0.99, 1.0):
-        found = quantile_levels(net, x.split(2), layer, units, quantile)
-        for level, row in zip(found.tolist(), rows.tolist(), strict=True):
-            least = min(v for v in row if sum(u <= v for u in row) >= quantile * len(row))
-            assert level == pytest.approx(least)
-    with pytest.raises(ActivationError):
-        quantile_levels(net, [], layer, units, 0.5)
-    with pytest.raises(ActivationError):
-        quantile_levels(net, [x], layer, units, 99.0)
-
-
-def test_means_where_something_is_present():
-    units, present = maps(3, (2, 3, 5, 7)), torch.zeros(2, 10, 14)
-    present[1, 2:4, 4:6], present[0, 0, 0] = 1, 1  # one cell, and a quarter of another
-    wanted = (units[1, :, 1, 2] + 0.25 * units[0, :, 0, 0]) / 1.25
-    assert torch.allclose(present_means(units, present), wanted, atol=1e-6)
-    assert not present_means(units, present * 0).any()
 
 
 def test_every_layer_that_can_be_probed_can_be_edited(net, x):
