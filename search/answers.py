@@ -13,7 +13,6 @@ from typing import Any
 from torch import Tensor
 
 from describer.data.targets import Target
-from describer.errors import AtlasError
 from describer.search.atlasindex import Index
 from describer.search.firing import Fired, firing, picture_of, target_of
 from describer.search.meanings import Meanings
@@ -43,16 +42,14 @@ def answer(
 
 def _open(indexes: Sequence[Index], filters: Filters) -> list[Where]:
     """The indexes with the condition of each; left out are those that have none of the wanted layers or methods."""
-    asked: list[Where] = []
-    faults = []
-    for index in indexes:
-        try:
-            asked.append((index, index.where(filters)))
-        except AtlasError as fault:  # another of the atlases may have what is asked for
-            faults.append(fault)
-    if not asked:
-        raise faults[0]
-    return asked
+    layers = list(dict.fromkeys(layer for index in indexes for layer in index.layers))
+    methods = sorted({method for index in indexes for method in index.methods})
+    filters.refuse_unknown(layers, methods, " and ".join(index.name for index in indexes))
+    return [
+        (index, filters.where(index.layers))
+        for index in indexes
+        if filters.chosen_layers(index.layers) and (not filters.methods or {*filters.methods} & {*index.methods})
+    ]
 
 
 def fused(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
@@ -143,7 +140,7 @@ def by_picture(
     for index, where in asked:
         fingerprint = index.atlas.meta.model.fingerprint
         targets[fingerprint] = target_of(index.atlas, targets.get(fingerprint))
-        layers = filters.chosen_layers(index.layers, index.name)
+        layers = filters.chosen_layers(index.layers)
         fired = [each for each in firing(index.atlas, picture, targets[fingerprint], layers) if each.fires]
         fired.sort(key=lambda each: (_rank(each), -_excess(each)))
         n_found = 0

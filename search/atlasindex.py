@@ -1,7 +1,7 @@
 """The index of one atlas: its exemplar sets and descriptions in the tables that are searched.
 
     index = Index.open(Atlas.open("atlas"), Meanings.of(None))         # made first where there is none that fits
-    index.tables.by_words("dogs", index.where(filters), 100)
+    index.tables.by_words("dogs", filters.where(index.layers), 100)
 
 It lies in the atlas, under a key of everything that changes an answer: what the atlas says, the captioner, the
 format. Making it goes on where it was killed; it becomes visible by renaming, and indexes of other keys are dropped.
@@ -29,7 +29,7 @@ from describer.exemplars import Exemplars
 from describer.files import PART, disk_faults, renamed
 from describer.lock import FolderLock
 from describer.search.meanings import Meanings
-from describer.search.query import Filters, Hit
+from describer.search.query import Hit
 from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.unittable import Row
 
@@ -73,11 +73,6 @@ class Index:
     def layers(self) -> list[str]:
         """Names of the layers that were probed."""
         return [entry.name for entry in self.atlas.meta.layers if entry.probed]
-
-    def where(self, filters: Filters) -> str | None:
-        """The filters as a condition; AtlasError for layers and methods that the atlas has not."""
-        filters.refuse_unknown_methods(self.methods, str(self.atlas.path))
-        return filters.where(self.layers, str(self.atlas.path))
 
     def hit(self, row: Row, score: float, by: str, parts: dict[str, float]) -> Hit:
         """A unit of this atlas that was found."""

@@ -72,27 +72,27 @@ class Filters:
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise DescriberError(f"the least score must be a number. Got {self.min_score}. Give one such as 1.0.")
 
-    def chosen_layers(self, layers: Sequence[str], name: str) -> list[str]:
-        """Those of `layers` that are wanted; AtlasError with the nearest names where a pattern fits none."""
+    def refuse_unknown(self, layers: Sequence[str], methods: Sequence[str], name: str) -> None:
+        """Raise AtlasError with what there is where a wanted layer or method is none of these."""
         for pattern in self.layers:
             if not any(fnmatchcase(layer, pattern) for layer in layers):
                 near = ", ".join(get_close_matches(pattern, layers, 3, 0.0)) or "none"
                 raise AtlasError(f"{name} must have the layer. Got {pattern!r}. Nearest: {near}.")
+        for method in self.methods:
+            if method not in methods:
+                there = ", ".join(sorted(methods)) or "none"
+                raise AtlasError(f"{name} must have the method. Got {method!r}. It has: {there}.")
+
+    def chosen_layers(self, layers: Sequence[str]) -> list[str]:
+        """Those of `layers` that are wanted, in their order."""
         wanted = self.layers or ("*",)
         return [layer for layer in layers if any(fnmatchcase(layer, pattern) for pattern in wanted)]
 
-    def refuse_unknown_methods(self, methods: Sequence[str], name: str) -> None:
-        """Raise AtlasError naming what there is where a method is none of `methods`."""
-        unknown = [method for method in self.methods if method not in methods]
-        if unknown:
-            there = ", ".join(sorted(filter(None, methods))) or "none"
-            raise AtlasError(f"{name} must have the method. Got {unknown[0]!r}. It has: {there}.")
-
-    def where(self, layers: Sequence[str], name: str) -> str | None:
-        """The condition in SQL over the columns layer, method, strength and has_formula; None where all may pass."""
+    def where(self, layers: Sequence[str]) -> str | None:
+        """The condition in SQL over layer, method, strength and has_formula; None where all units of `layers` pass."""
         parts = []
         if self.layers:
-            parts.append(f"layer IN ({quoted(self.chosen_layers(layers, name))})")
+            parts.append(f"layer IN ({quoted(self.chosen_layers(layers))})")
         if self.methods:
             parts.append(f"method IN ({quoted(self.methods)})")
         if self.min_score is not None:

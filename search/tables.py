@@ -6,8 +6,9 @@
     tables.by_vector(vector, None, 100)                    # the same by cosine
     memory, present = tables.sets([7, 3])                  # what the captioner's decoder looks at
 
-`place` is a unit's number in the index. Up to EXACT rows every distance is computed; above that an IVF_HNSW_SQ index
-finds neighbours, and their distances are computed from the whole vectors.
+`place` is a unit's number in the index. Up to EXACT rows every distance is computed; above that an IVF_SQ index finds
+neighbours, and their distances are computed from the whole vectors. (With HNSW within the partitions, a query took as
+long and the index thirty to a hundred times the processor time.)
 """
 
 import os
@@ -110,7 +111,7 @@ class IndexTables:
         query = self._words.search(vector.numpy(), vector_column_name="vector", query_type="vector")
         query = query.distance_type("dot").select([*SHOWN])
         if len(self._words) > EXACT:
-            query = query.nprobes(PROBES).ef(4 * limit).refine_factor(2)
+            query = query.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(2)
         rows = _limited(query, where, limit * self.n_methods)
         return _of_units(((1 - row.pop("_distance"), row) for row in rows), limit)
 
@@ -171,8 +172,8 @@ class IndexTables:
         return sparse.csr_array((np.ones(int(seen.sum()), np.float32), (rows[seen], images[seen])), shape=shape)
 
 
-PROBES = 20
-"Partitions of the vector index that are looked through."
+PROBES = 40
+"Partitions of the vector index that are looked through at least; more where a filter leaves too few units."
 
 
 def _connect(folder: Path) -> Any:  # lancedb.DBConnection
@@ -183,14 +184,14 @@ def _connect(folder: Path) -> Any:  # lancedb.DBConnection
 
 
 def _make_indexes(words: Any) -> None:
-    from lancedb.index import FTS, Bitmap, BTree, HnswSq
+    from lancedb.index import FTS, Bitmap, BTree, IvfSq
 
     words.create_index("description", config=FTS())
     words.create_index("place", config=BTree())
     if len(words) > EXACT:
         words.create_index("layer", config=Bitmap())
         words.create_index("method", config=Bitmap())
-        words.create_index("vector", config=HnswSq(distance_type="dot"))
+        words.create_index("vector", config=IvfSq(distance_type="dot"))
 
 
 def _limited(query: Any, where: str | None, limit: int) -> list[Row]:

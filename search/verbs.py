@@ -73,7 +73,7 @@ def search(
     from describer.search.index import Searcher
 
     atlases, text = split_words(words)
-    terminal_quiet()
+    quiet()
     with terminal.progress_bars() as progress:
         searcher = Searcher(atlases, describer, progress)
         hits = searcher.search(
@@ -94,6 +94,8 @@ def search(
         print_hits(hits, len(atlases) > 1)
     else:
         terminal.note("No unit fits. Try other words, or fewer filters.")
+    if hits and all(hit.by == "pmi" and hit.score < 0 for hit in hits):
+        terminal.note("The exemplars of these units speak against the text (PMI below 0).")
     if out is not None and hits:
         from describer.picture import save_picture
         from describer.search.hitsheet import hit_sheet
@@ -132,7 +134,7 @@ def _cells(hits: "Iterable[Hit]", several: bool, columns: Sequence[tuple[str, st
     return rows
 
 
-def terminal_quiet() -> None:
+def quiet() -> None:
     """No bars of transformers beside ours."""
     from transformers.utils import logging
 
