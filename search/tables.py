@@ -100,9 +100,10 @@ class IndexTables:
 
     def by_words(self, text: str, where: str | None, limit: int) -> list[Found]:
         """Units by BM25 of their descriptions (k1 = 1.2, b = .75, stems), the best row of each; equal ones by place."""
-        from lancedb.query import MatchQuery  # a text as it stands would be a phrase where it has quotation marks
+        from lancedb import query as lance
 
-        query = self._words.search(MatchQuery(text, "description"), query_type="fts").select([*SHOWN])
+        match: Any = lance.MatchQuery  # a text as it stands would be a phrase where it has quotation marks
+        query = self._words.search(match(text, "description"), query_type="fts").select([*SHOWN])
         rows = _limited(query, where, limit * self.n_methods)
         return _of_units(((row.pop("_score"), row) for row in rows), limit)
 
