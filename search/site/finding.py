@@ -21,7 +21,7 @@ from describer.search.site.trying import Model, ranked
 
 WAYS = {"fused": "words and meaning", "reranked": "the captioner's own PMI (slower)", "words": "words alone"}
 "How texts are compared -> what a reader is told of it."
-NAMES = {"pmi": "PMI {:.2f}", "shared": "{:.0%} of the pictures shared", "cosine": "likeness {:.2f}"}
+NAMES = {"pmi": "PMI {:.2f} of your words", "shared": "{:.0%} of the pictures shared", "cosine": "likeness {:.2f}"}
 
 
 @dataclass(frozen=True)

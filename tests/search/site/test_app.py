@@ -106,6 +106,14 @@ def test_methods_stand_side_by_side_with_evidence(client: TestClient) -> None:
     assert text.count('class="mask"') > 4
 
 
+def test_pictures_on_which_the_unit_stays_low_are_shaded_whole(client: TestClient, atlas: Path) -> None:
+    exemplars = Atlas.open(atlas).exemplars("head")
+    masks = exemplars.masks(7, [0])[0].flatten(1).any(1).tolist()
+    tiles = client.get("/head/0").text.partition("</ol>")[0].split('class="tile"')[1:]
+    assert [("rim" in tile, "shade" in tile) for tile in tiles] == [(lit, True) for lit in masks]
+    assert True in masks and False in masks
+
+
 def test_grid_is_filtered_and_ordered(client: TestClient) -> None:
     def units(address: str) -> list[str]:
         links = Markup(client.get(address).text).links
@@ -153,7 +161,7 @@ def test_every_answer_forbids_what_it_does_not_bring(client: TestClient, address
     assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
     assert "unsafe" not in headers["content-security-policy"]
-    assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+    assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +209,13 @@ def test_only_its_own_names_are_answered(atlas: Path, client: TestClient) -> Non
 )
 def test_forms_of_other_sites_are_refused(client: TestClient, headers: dict[str, str]) -> None:
     assert client.post("/", files={"picture": jpeg()}, headers=headers).status_code == 403
+
+
+def test_forms_of_its_own_pages_are_taken(client: TestClient) -> None:
+    """As browsers send them: with the origin, which they would hide under the policy no-referrer."""
+    headers = {"origin": HERE, "sec-fetch-site": "same-origin"}
+    assert client.post("/", files={"picture": jpeg()}, headers=headers).status_code == 200
+    assert "no-referrer" not in client.get("/").text
 
 
 def test_malformed_requests_are_no_fault_of_ours(client: TestClient) -> None:

@@ -1,6 +1,8 @@
 """The folder of files: every link leads to a file, it goes on where it stopped, and no unit is too heavy."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,28 @@ def test_the_index_of_the_search_holds_every_unit(site: Path, atlas: Path) -> No
     for name, (words, dead) in found.items():
         assert dead == rows[name]["dead"]
         assert words == rows[name]["description"] or rows[name]["description"] is None
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.parametrize(("query", "wanted"), [("GREEN+square&layer=body.0", ["6", "4", "0", "5"]), ("nothing", [])])
+def test_a_browser_searches_the_files(site: Path, tmp_path: Path, query: str, wanted: list[str]) -> None:
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    address = f"{(site / 'index.html').resolve().as_uri()}?q={query}"
+    done = subprocess.run(
+        [*map(str, command), "--virtual-time-budget=5000", address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    results = done.stdout.partition('id="results"')[2].partition("<h2>Layers")[0]
+    assert f"{len(wanted)} units" in results
+    found = [link for link in Markup(results).links if link.endswith("index.html")]
+    assert found == [f"body.0/{unit}/index.html" for unit in wanted]
 
 
 def test_it_goes_on_where_it_stopped(atlas: Path, tmp_path: Path) -> None:
