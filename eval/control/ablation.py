@@ -23,7 +23,7 @@ from describer.data.classes import class_labels
 from describer.data.images import ImageSet
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError, TargetError
-from describer.eval.control.choice import Chosen, by_layer, choose_units, named_units, random_units
+from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_units
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
 
@@ -47,10 +47,14 @@ class AblatePlan:
     "draws of random units"
     seed: int = 0
     batch_size: int = 64
+    how: str = "words"
+    "how units are found: words, meaning"
 
     def __post_init__(self) -> None:
         if (self.query is None) == (self.units is None):
             raise DescriberError("An ablation must have --query or --units. Got both or none. Give one.")
+        if self.how not in WAYS:
+            raise DescriberError(f"how must be {' or '.join(WAYS)}. Got {self.how!r}. Correct it.")
 
 
 def chosen_units(target: Target, atlas: Atlas, plan: AblatePlan) -> list[Chosen]:
@@ -61,7 +65,7 @@ def chosen_units(target: Target, atlas: Atlas, plan: AblatePlan) -> list[Chosen]
     if plan.units is not None:
         return named_units(atlas, plan.units)
     assert plan.query is not None
-    return choose_units(atlas, plan.query, plan.top, plan.min_score, plan.layers)
+    return WAYS[plan.how](atlas, plan.query, plan.top, plan.min_score, plan.layers)
 
 
 def ablate(

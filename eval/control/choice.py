@@ -2,6 +2,7 @@
 
     chosen = choose_units(Atlas.open("atlas"), "brown", top=20)
     chosen[0].id, chosen[0].text, chosen[0].score          # "layer3:57", "brown", 0.06
+    near = searched_units(atlas, "dark things", top=20)    # by PMI, whatever the descriptions say
     rivals = random_units(atlas, chosen, seed=0)           # as many of each layer, none of the chosen
 
 A description answers a query when it says all of its words; what a logical form denies (NOT brown) it does not say.
@@ -71,6 +72,24 @@ def choose_units(
         message = f"A unit must answer the query. Got {query!r}, which none of {len(n_units)} does"
         raise AtlasError(f"{message}. The nearest descriptions: {', '.join(near) or 'none'}.")
     return found[:top]
+
+
+def searched_units(
+    atlas: Atlas, query: str, top: int = 20, min_score: float | None = None, layers: Sequence[str] = ()
+) -> list[Chosen]:
+    """At most `top` units whose exemplars make the query likely, by PMI in nats, whatever their descriptions say."""
+    from describer.search.index import search
+
+    hits = search(atlas, query, k=top, layers=tuple(layers))
+    kept = [hit for hit in hits if min_score is None or hit.score >= min_score]
+    if not kept:
+        message = f"A unit must reach the least score {min_score}. Got {len(hits)} that do not"
+        raise AtlasError(f"{message}. Lower --min-score.")
+    return [Chosen(hit.layer, hit.unit, hit.description, hit.by, hit.score) for hit in kept]
+
+
+WAYS = {"words": choose_units, "meaning": searched_units}
+"How units are found for a query: by what their descriptions say, or by what the captioner makes of their exemplars."
 
 
 def _chosen(row: Mapping[str, Any]) -> Chosen:

@@ -24,7 +24,7 @@ from describer import __version__
 from describer.atlas import Atlas
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.choice import Chosen, by_layer, choose_units, named_units, random_units
+from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_units
 from describer.eval.control.drawing import Samples
 from describer.eval.control.effects import DRAWS, compare, measure, shares
 from describer.eval.control.quality import PictureFeatures, frechet
@@ -62,10 +62,14 @@ class EditPlan:
     "draws of random units to compare with"
     seed: int = 0
     "of latents, of random units, of intervals"
+    how: str = "words"
+    "how units are found: words, meaning"
 
     def __post_init__(self) -> None:
         if (self.query is None) == (self.units is None):
             raise DescriberError("An edit must have --query or --units. Got both or none. Give one.")
+        if self.how not in WAYS:
+            raise DescriberError(f"how must be {' or '.join(WAYS)}. Got {self.how!r}. Correct it.")
         if min(self.samples, self.draws, self.top) < 1:
             raise DescriberError("samples, draws and top must be 1 or more. Got less. Raise them.")
         if self.scale != "insert":
@@ -120,7 +124,7 @@ def _chosen(atlas: Atlas, plan: EditPlan) -> list[Chosen]:
     if plan.units is not None:
         return named_units(atlas, plan.units)
     assert plan.query is not None
-    return choose_units(atlas, plan.query, plan.top, plan.min_score, plan.layers)
+    return WAYS[plan.how](atlas, plan.query, plan.top, plan.min_score, plan.layers)
 
 
 def edits_of(atlas: Atlas, chosen: Sequence[Chosen], scale: str) -> list[Edit]:

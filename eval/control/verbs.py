@@ -18,6 +18,7 @@ Units = Annotated[str | None, typer.Option(metavar="LAYER:UNIT,…", help="units
 Top = Annotated[int, typer.Option(metavar="N", min=1, help="most units")]
 MinScore = Annotated[float | None, typer.Option(metavar="S", help="least IoU (of a caption: PMI) of a unit")]
 Layers = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="layers, repeated or with commas; default: all")]
+How = Annotated[str, typer.Option(metavar="WAY", help="find by words of descriptions, or by meaning (PMI)")]
 Draws = Annotated[int, typer.Option(metavar="N", min=1, help="draws of random units to compare with")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="of samples, random units and intervals")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …")]
@@ -38,6 +39,7 @@ def edit(
     ] = None,
     top: Top = 20,
     min_score: MinScore = None,
+    how: How = "words",
     layers: Layers = None,
     segmenter: Annotated[
         str, typer.Option(metavar="NAME", help="what sees the concept: colors, hf-seg:MODEL")
@@ -73,7 +75,18 @@ def edit(
             raise DescriberError("edit must have an atlas of the generator. Got no --atlas. Make one by describe.")
         patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
         plan = editing.EditPlan(
-            query, units, scale, where, top, min_score, patterns, segmenter, max(measured or 64, samples), draws, seed
+            query,
+            units,
+            scale,
+            where,
+            top,
+            min_score,
+            patterns,
+            segmenter,
+            max(measured or 64, samples),
+            draws,
+            seed,
+            how,
         )
         with terminal.progress_bars() as progress:
             result = editing.edit(target, Atlas.open(atlas), plan, place, progress)
@@ -102,6 +115,7 @@ def ablate(
     units: Units = None,
     top: Top = 20,
     min_score: MinScore = None,
+    how: How = "words",
     layers: Layers = None,
     draws: Draws = 5,
     seed: Seed = 0,
@@ -125,7 +139,7 @@ def ablate(
 
     target, opened = load_target(model, device=device_of(device)), Atlas.open(atlas)
     patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
-    plan = ablation.AblatePlan(query, units, top, min_score, patterns, draws, seed)
+    plan = ablation.AblatePlan(query, units, top, min_score, patterns, draws, seed, how=how)
     with terminal.progress_bars() as progress:
         report = ablation.ablate(target, opened, load_images(data, target), plan, progress)
     if export is not None:

@@ -20,7 +20,7 @@ from describer.data.targets import load_target
 from describer.describe import describe
 from describer.description import Description
 from describer.errors import AtlasError, ConceptsError, DescriberError, ImagesError, TargetError
-from describer.eval.control.choice import choose_units, named_units, random_units, said, words
+from describer.eval.control.choice import choose_units, named_units, random_units, said, searched_units, words
 from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import EditPlan, edit, edits_of, replay
 from describer.eval.control.effects import Effect, compare, measure, shares
@@ -116,6 +116,14 @@ def test_units_by_hand_and_at_random(atlas):
         named_units(atlas, "layer1:99")
     with pytest.raises(AtlasError):
         named_units(atlas, " , ")
+
+
+def test_units_by_meaning(atlas):
+    found = searched_units(atlas, "brown wood", top=3)
+    assert len(found) == 3 and [c.score for c in found] == sorted((c.score for c in found), reverse=True)
+    assert all(c.method == "pmi" and c.layer == "layer1" for c in found)
+    with pytest.raises(AtlasError, match="Lower --min-score"):
+        searched_units(atlas, "brown wood", min_score=1e9)
 
 
 # What an edit does
@@ -257,7 +265,15 @@ def test_replayed_from_json_alone(target, result):
 
 @pytest.mark.parametrize(
     "options",
-    [{"query": None}, {"units": "layer1:0"}, {"scale": "much"}, {"scale": "nan"}, {"samples": 0}, {"draws": 0}],
+    [
+        {"query": None},
+        {"units": "layer1:0"},
+        {"scale": "much"},
+        {"scale": "nan"},
+        {"samples": 0},
+        {"draws": 0},
+        {"how": "luck"},
+    ],
 )
 def test_plans_that_cannot_be_carried_out(options):
     with pytest.raises(DescriberError):
