@@ -139,13 +139,14 @@ def _batches(
         for row in atlas.units(name):
             rows_of[row["unit"]].append(row)
         yield (
-            _sets(exemplars, encoded["memory"], encoded["present"], first, k),
+            sets_table(exemplars, encoded["memory"], encoded["present"], first, k),
             words_table(name, rows_of, vectors, first),
         )
         first += len(exemplars)
 
 
-def _sets(exemplars: Exemplars, memory: Tensor, present: Tensor, first: int, k: int) -> pa.Table:
+def sets_table(exemplars: Exemplars, memory: Tensor, present: Tensor, first: int, k: int) -> pa.Table:
+    """Rows of the table `sets`, padded to k exemplars; the first unit has the place `first`."""
     missing = (0, k - exemplars.k)
     images = torch.nn.functional.pad(exemplars.images.masked_fill(exemplars.dead[:, None], -1), missing, value=-1)
     columns = [
