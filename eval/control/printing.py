@@ -26,7 +26,9 @@ def effect_lines(report: Mapping[str, Any]) -> list[str]:
     if report["concept"]:
         share = report["concept_share"]
         lines.append(f"{report['concept']}: {share['before']:.1%} of all pixels before, {share['after']:.1%} after")
-        lines.append(f"removed {_against(effect, 'removed', '{:.0%}')}")
+        lines.append(f"of all pixels {_against(effect, 'change', '{:+.1%}')}")
+        if effect["change"]["value"] < 0:
+            lines.append(f"removed {_against(effect, 'removed', '{:.0%}')}")
     lines.append(f"elsewhere relabelled {_against(effect, 'relabelled', '{:.1%}')}")
     lines.append(f"elsewhere moved {_against(effect, 'moved', '{:.1f}')} levels of 255")
     distances = "Fréchet distance {before:.3f} unedited, {after:.3f} edited, {random:.3f} random units".format(
