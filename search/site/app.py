@@ -10,7 +10,8 @@ import base64
 import io
 import re
 import socket
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -37,6 +38,8 @@ from describer.search.site.uploads import MOST_BYTES, read_picture
 
 N_FOUND = 24
 N_SIMILAR = 8
+PAGES_KEPT = 256
+"Rendered pages in memory; a grid has some 150 kB."
 MOST_FOUND = 200
 MakeFinder = Callable[[Library], UnitFinder]
 
@@ -50,6 +53,7 @@ class Site:
         self._model = Model(self.library, model)
         self._finder = finder(self.library)
         self._one_at_a_time = Lock()  # indexes and models are made for one caller
+        self._rendered: OrderedDict[tuple[Hashable, ...], str] = OrderedDict()
 
     def find(self, text: str, k: int, layer: str, how: str) -> list[Found]:
         """Units by words."""
@@ -71,6 +75,16 @@ class Site:
             return []
         finally:
             self._one_at_a_time.release()
+
+    def rendered(self, key: tuple[Hashable, ...], render: Callable[[], str]) -> str:
+        """A page, rendered once as long as the atlas stays what it is; the last PAGES_KEPT are kept."""
+        key = (self.library.stamp, *key)
+        text = self._rendered.pop(key, None) or render()
+        self._rendered[key] = text
+        while len(self._rendered) > PAGES_KEPT:
+            with suppress(KeyError):  # another thread was first
+                self._rendered.popitem(last=False)
+        return text
 
     def warm(self) -> None:
         """Get the search ready, so that the first reader need not wait."""
@@ -142,7 +156,10 @@ def _answer_home(app: FastAPI, site: Site) -> None:
                 found = site.find(q, N_FOUND, layer, how)
             except DescriberError as error:
                 found, fault = [], told(error)
-        return HTMLResponse(site.pages.home(links_of(request), found, q=q, layer=layer, how=how, fault=fault))
+        links = links_of(request)
+        if not q:
+            return HTMLResponse(site.rendered(("home", links.origin), lambda: site.pages.home(links)))
+        return HTMLResponse(site.pages.home(links, found, q=q, layer=layer, how=how, fault=fault))
 
     @app.post("/")
     def by_picture(request: Request, picture: SentPicture, layer: str = "") -> Response:
@@ -186,9 +203,10 @@ def at(request: Request, path: str, site: Site) -> Response:
         if path.endswith("/preview.jpg"):
             return Response(preview(library, layer, index), media_type="image/jpeg", headers=KEPT_BRIEFLY)
         similar = site.similar(layer, index)
-        return HTMLResponse(site.pages.unit(links, library.sheet(layer, index), similar))
-    name = path.removesuffix("/")
-    return HTMLResponse(site.pages.layer(links, name, GridQuery.read(dict(request.query_params))))
+        key = ("unit", links.origin, layer, index, bool(similar))
+        return HTMLResponse(site.rendered(key, lambda: site.pages.unit(links, library.sheet(layer, index), similar)))
+    name, query = path.removesuffix("/"), GridQuery.read(dict(request.query_params))
+    return HTMLResponse(site.rendered(("layer", name, query), lambda: site.pages.layer(links, name, query)))
 
 
 def embedded(picture: Image.Image, side: int = 224) -> str:

@@ -103,13 +103,13 @@ class Library:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._atlas = Atlas.open(self.path)
-        self._seen = self._stamp()
+        self._seen = self.stamp
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     @property
     def atlas(self) -> Atlas:
         """The atlas as it is now."""
-        stamp = self._stamp()
+        stamp = self.stamp
         if stamp != self._seen:
             self._atlas, self._seen, self._kept = Atlas.open(self.path), stamp, {}
         return self._atlas
@@ -257,7 +257,9 @@ class Library:
         self._kept[key] = value
         return value
 
-    def _stamp(self) -> int:
+    @property
+    def stamp(self) -> int:
+        """Changes whenever the atlas does."""
         try:
             return (self.path / "atlas.json").stat().st_mtime_ns
         except OSError:

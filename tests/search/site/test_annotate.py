@@ -24,6 +24,7 @@ from describer.search.site.annotate import GUIDELINES, export_annotations, make_
 from describer.search.site.annotations import Annotations, Word, clean_name, clean_sentence
 from describer.search.site.library import Library
 from describer.search.site.work import Work
+from describer.training.sources.annotations import read_annotations
 from tests.describer.worlds import LAYERS
 from tests.search.site.sites import HOSTILE, Markup, write_atlas
 
@@ -286,6 +287,17 @@ def test_exported_layers_are_read_back(atlas: Path, tmp_path: Path) -> None:
     wanted = np.asarray(opened.thumbnail(int(exemplars.images[3, 2]))).transpose(2, 0, 1)
     assert (read.images[1, 2] == wanted).all()
     assert (read.masks[1, :, 0] == exemplars.masks(THUMBNAIL, [3])[0].numpy()).all()
+
+
+def test_exported_layers_can_be_trained_on(atlas: Path, tmp_path: Path) -> None:
+    with Annotations(tmp_path / "mine") as kept:
+        for layer, unit in LIVING:
+            kept.say("ana", layer, unit, f"squares of {layer}")
+    folders = export_annotations(atlas, tmp_path / "mine", tmp_path / "out")
+    assert [folder.name for folder in folders] == list(LAYERS)
+    corpus = read_annotations(tmp_path / "out", folds=range(10))
+    assert sorted(texts[0] for _, texts in corpus.sets) == sorted(f"squares of {layer}" for layer, _ in LIVING)
+    assert corpus.images.shape[1:] == (3, 128, 128)
 
 
 def test_nothing_said_is_no_data_set(atlas: Path, tmp_path: Path) -> None:
