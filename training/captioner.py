@@ -342,7 +342,7 @@ class Judge:
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """BLEU (0..100) and the share of sets whose first, or one of four, texts is a shared phrase."""
-        import sacrebleu
+        from sacrebleu.metrics import BLEU
 
         captioner: Captioner = model.captioner  # type: ignore[assignment]
         captioner._embedded, captioner._priors = None, {}
@@ -360,7 +360,8 @@ class Judge:
         first = [row[0].text for row in rows]
         most = max(map(len, self.shared))
         references: Any = [[shared[i] if i < len(shared) else None for shared in self.shared] for i in range(most)]
-        bleu = sacrebleu.corpus_bleu(first, references, smooth_method="add-k").score
+        # BLEU of words and pairs: texts of two words have no longer n-grams, and smoothing would decide
+        bleu = BLEU(max_ngram_order=2, smooth_method="add-k").corpus_score(first, references).score
         named = np.mean([text in shared for text, shared in zip(first, self.shared, strict=True)])
         within = np.mean(
             [any(c.text in shared for c in row[:4]) for row, shared in zip(rows, self.shared, strict=True)]
