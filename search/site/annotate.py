@@ -129,6 +129,7 @@ def annotate(
 ) -> None:
     """Collect sentences into `folder` until stopped; DescriberError where another process does."""
     local = host in LOCAL or host.startswith("127.")
+    Atlas.open(path)  # else a wrong name would leave a folder behind
     with Annotations(folder) as kept:
         app = make_annotator(path, kept, layers, guidelines, (*LOCAL, host) if local else None)
         run_app(app, host, port, say)

@@ -227,12 +227,16 @@ def serve(
     """Answer until stopped; DescriberError where the port is taken. port 0: any free one."""
     local = host in LOCAL or host.startswith("127.")
     app = make_app(path, (*LOCAL, host) if local else None, model)
-    Thread(target=app.state.site.warm, daemon=True).start()
-    run_app(app, host, port, say)
+    run_app(app, host, port, say, app.state.site.warm)
 
 
-def run_app(app: FastAPI, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Run an application on its own socket, which tells early and in one line that a port is taken."""
+def run_app(
+    app: FastAPI, host: str, port: int, say: Callable[[str], None], warm: Callable[[], None] | None = None
+) -> None:
+    """Run an application on its own socket, which tells early and in one line that a port is taken.
+
+    `warm` runs beside it; it is waited for at the end, as libraries it is in the midst of abort where they are left.
+    """
     import uvicorn
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -246,4 +250,9 @@ def run_app(app: FastAPI, host: str, port: int, say: Callable[[str], None]) -> N
     shown = f"[{host}]" if ":" in host else host
     say(f"http://{shown}:{listener.getsockname()[1]}/ (stop with Ctrl-C)")
     config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
-    uvicorn.Server(config).run(sockets=[listener])
+    warming = Thread(target=warm or (lambda: None), daemon=True)
+    warming.start()
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        warming.join(timeout=60)

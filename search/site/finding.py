@@ -8,13 +8,12 @@ finder.by_picture(picture, 24)[0].note           # "3.1, above its threshold, ra
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import escape
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
 from describer.atlas import Atlas
 from describer.errors import DescriberError
-from describer.search.index import Searcher
 from describer.search.query import Hit
 from describer.search.site.library import Card, Library
 from describer.search.site.trying import Model, ranked
@@ -55,12 +54,14 @@ class Finder:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._kept: tuple[Atlas, Searcher] | None = None
+        self._kept: tuple[Atlas, Any] | None = None
         self._ready = False
 
     @property
-    def _searcher(self) -> Searcher:
-        """Of the atlas as it is now."""
+    def _searcher(self) -> Any:
+        """Of the atlas as it is now; loaded late, as it brings the captioner's libraries."""
+        from describer.search.index import Searcher
+
         if self._kept is None or self._kept[0] is not self._library.atlas:
             self._kept, self._ready = (self._library.atlas, Searcher(self._library.atlas)), False
         return self._kept[1]

@@ -316,6 +316,13 @@ def test_the_verb_exports(atlas: Path, tmp_path: Path) -> None:
     assert last.strip().startswith("Example: describer annotate ")
 
 
+def test_a_wrong_atlas_leaves_no_folder(tmp_path: Path) -> None:
+    for options in ([], ["--export", str(tmp_path / "out")]):
+        done = CliRunner().invoke(verbs, ["annotate", str(tmp_path / "none"), *options])
+        assert done.exit_code == 2 and "must be an atlas" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_guidelines_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "g.txt").write_text("Name the cell type.\n\n  Be brief. \n", encoding="utf-8")
     assert read_guidelines(tmp_path / "g.txt") == ("Name the cell type.", "Be brief.")
