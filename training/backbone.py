@@ -92,9 +92,7 @@ class BackboneRecipe:
 def load_learnt(backbone: PyramidBackbone, folder: str | Path) -> None:
     """Puts the weights of a trained backbone of ours into ``backbone``; what is computed, not learnt, stays."""
     learnt = {
-        name: weight
-        for name, weight in load_file(Path(folder) / WEIGHTS).items()
-        if not name.startswith("perceptual.")
+        name: weight for name, weight in load_file(Path(folder) / WEIGHTS).items() if not name.startswith("perceptual.")
     }
     backbone.load_state_dict(backbone.state_dict() | learnt)
 
