@@ -249,7 +249,7 @@ def run_app(
         raise DescriberError(f"--host and --port must be free to listen on. Got {fault}. Choose another.") from None
     shown = f"[{host}]" if ":" in host else host
     say(f"http://{shown}:{listener.getsockname()[1]}/ (stop with Ctrl-C)")
-    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
+    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", timeout_keep_alive=30)
     warming = Thread(target=warm or (lambda: None), daemon=True)
     warming.start()
     try:
