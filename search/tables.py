@@ -8,7 +8,7 @@
 
 `place` is a unit's number in the index. Up to EXACT rows every distance is computed; above that an IVF_SQ index finds
 neighbours, and their distances are computed from the whole vectors. (With HNSW within the partitions, a query took as
-long and the index thirty to a hundred times the processor time.)
+long and the index thirty times the processor time or more.)
 """
 
 import os
@@ -103,18 +103,22 @@ class IndexTables:
         from lancedb import query as lance
 
         match: Any = lance.MatchQuery  # a text as it stands would be a phrase where it has quotation marks
-        query = self._words.search(match(text, "description"), query_type="fts").select([*SHOWN])
+        query = self._words.search(match(text, "description"), query_type="fts").select([*SHOWN, "_score"])
         rows = _limited(query, where, limit * self.n_methods)
         return _of_units(((row.pop("_score"), row) for row in rows), limit)
 
     def by_vector(self, vector: Float[Tensor, " width"], where: str | None, limit: int) -> list[Found]:
         """Units by the cosine of their exemplars' vector and this unit vector; equal ones by place."""
-        query = self._words.search(vector.numpy(), vector_column_name="vector", query_type="vector")
-        query = query.distance_type("dot").select([*SHOWN])
-        if len(self._words) > EXACT:
-            query = query.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(2)
-        rows = _limited(query, where, limit * self.n_methods)
+        wanted = limit * self.n_methods
+        rows = _limited(self._near(vector, PROBES), where, wanted)
+        if where is not None and len(rows) < wanted and len(self._words) > EXACT:  # a narrow filter: look everywhere
+            rows = _limited(self._near(vector, len(self._words)), where, wanted)
         return _of_units(((1 - row.pop("_distance"), row) for row in rows), limit)
+
+    def _near(self, vector: Float[Tensor, " width"], n_probes: int) -> Any:
+        query = self._words.search(vector.numpy(), vector_column_name="vector", query_type="vector")
+        query = query.distance_type("dot").select([*SHOWN, "_distance"])
+        return query.nprobes(n_probes).refine_factor(2) if len(self._words) > EXACT else query
 
     def sets(self, places: Sequence[int]) -> tuple[Float[Tensor, "units k width"], Bool[Tensor, "units k"]]:
         """Memory (float16) and presence of these units, in this order."""
@@ -173,8 +177,10 @@ class IndexTables:
         return sparse.csr_array((np.ones(int(seen.sum()), np.float32), (rows[seen], images[seen])), shape=shape)
 
 
-PROBES = 40
-"Partitions of the vector index that are looked through at least; more where a filter leaves too few units."
+PER_PARTITION = 1_000
+"Rows of a partition of the vector index."
+PROBES = 20
+"Partitions of the vector index that are looked through; all, where a filter leaves too few units in them."
 
 
 def _connect(folder: Path) -> Any:  # lancedb.DBConnection
@@ -192,7 +198,10 @@ def _make_indexes(words: Any) -> None:
     if len(words) > EXACT:
         words.create_index("layer", config=Bitmap())
         words.create_index("method", config=Bitmap())
-        words.create_index("vector", config=IvfSq(distance_type="dot"))
+        words.create_index("has_formula", config=Bitmap())
+        words.create_index("strength", config=BTree())
+        n = len(words) // PER_PARTITION
+        words.create_index("vector", config=IvfSq("dot", num_partitions=n, sample_rate=64, max_iterations=15))
 
 
 def _limited(query: Any, where: str | None, limit: int) -> list[Row]:
