@@ -53,7 +53,13 @@ class Fired:
 
 
 def target_of(atlas: Atlas, target: Target | None = None, device: str = "cpu") -> Target:
-    """The model that the atlas is of, loaded by its name unless given; raises AtlasError for another one."""
+    """The model that the atlas is of, loaded by its name unless given; raises AtlasError for another one.
+
+    A model in a Python file must be given: an atlas may come from anywhere, and naming a file must not run it.
+    """
+    if target is None and ".py" in atlas.meta.model.name:
+        got = f"Got {atlas.meta.model.name}, which the atlas names"
+        raise AtlasError(f"A model in a Python file must be named by you. {got}. Use --model.")
     target = target or load_target(atlas.meta.model.name, device=device)
     if target.fingerprint != atlas.meta.model.fingerprint:
         raise AtlasError(

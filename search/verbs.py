@@ -62,6 +62,9 @@ def search(
     describer: Annotated[
         str | None, typer.Option(metavar="DIR", help="captioner: folder or hub name; default: the carried one")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="for --image: the model, if it lies in a Python file")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="PNG", help="draw the units with their exemplars here")] = None,
     as_json: Json = False,
 ) -> None:
@@ -70,12 +73,16 @@ def search(
     The first search makes an index in the atlas.
     """
     from describer import terminal
+    from describer.data.targets import load_target
     from describer.search.index import Searcher
 
     atlases, text = split_words(words)
     quiet()
     with terminal.progress_bars() as progress:
         searcher = Searcher(atlases, describer, progress)
+        if model is not None:
+            target = load_target(model)
+            searcher.targets[target.fingerprint] = target
         hits = searcher.search(
             text,
             image=image,

@@ -58,7 +58,7 @@ def test_ranks_are_places_among_the_probe_sets_images(world: tuple[Atlas, Target
     seen = [peaks_of(target, images.image(index)) for index in range(N)]
     for picture in (load_images("scenes:1:99").image(0), images.image(4)):
         own = peaks_of(target, picture)
-        found = firing(atlas, picture)
+        found = firing(atlas, picture, target)
         assert [(f.layer, f.unit) for f in found] == [("stem", u) for u in range(7)] + [("last", u) for u in range(11)]
         for fired in found:
             peak = own[fired.layer][fired.unit]
@@ -74,6 +74,7 @@ def test_ranks_are_places_among_the_probe_sets_images(world: tuple[Atlas, Target
 def test_units_that_fire_are_found_the_most_unusual_first(world: tuple[Atlas, Target]) -> None:
     atlas, target = world
     searcher = Searcher(atlas, small_captioner())
+    searcher.targets[target.fingerprint] = target
     picture = load_images(f"scenes:{N}:3").image(4)
     fired = {f"{f.layer}:{f.unit}": f for f in firing(atlas, picture, target) if f.fires}
     hits = searcher.search(image=picture, k=99)
@@ -97,6 +98,12 @@ def test_ranks_without_levels_end_at_the_exemplars() -> None:
     again = replace(exemplars, levels=levels)
     assert peak_ranks(again, torch.zeros(5) - 1, 23) == [24.0] * 5
     assert peak_ranks(again, lowest / 4, 23) == pytest.approx([1 + 0.75 * 23] * 5, abs=1e-3)
+
+
+def test_a_python_file_that_an_atlas_names_is_not_run(world: tuple[Atlas, Target]) -> None:
+    atlas, _ = world
+    with pytest.raises(AtlasError, match="must be named by you"):
+        firing(atlas, Image.new("RGB", (50, 50)))
 
 
 def test_another_model_is_refused(world: tuple[Atlas, Target]) -> None:
