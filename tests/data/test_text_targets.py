@@ -172,7 +172,8 @@ def test_a_bad_factory_is_told(factory, source, said):
         load_text_target(f"{factory}:{source}")
 
 
-def test_other_faults_are_told(factory):
+def test_other_faults_are_told(factory, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a hub
     target = load_text_target(f"{factory}:nan")
     with pytest.raises(ActivationError, match="finite"):
         read_units(target, PAIRS)
