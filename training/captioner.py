@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from scipy.sparse import coo_matrix
 from torch import Tensor, nn
 
+from describer.backbone import PyramidBackbone
 from describer.captioner import Captioner, CaptionerConfig
 from describer.decoding import DecodingSettings, describe_sets
 from describer.encoder import EncoderSettings, ExemplarEncoder
+from describer.errors import RecipeError
 from describer.inventory import Inventory
 from describer.training.backbone import load_learnt
 from describer.training.corpus import Corpus
@@ -151,6 +153,8 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
     captioner = Captioner(config)
     captioner.vocabulary, captioner.inventory = vocabulary, inventory
     if recipe.backbone:
+        if not isinstance(captioner.encoder.backbone, PyramidBackbone):
+            raise RecipeError(f"backbone must go with an encoder of ours. Got {recipe.encoder}. Leave one of them out.")
         load_learnt(captioner.encoder.backbone, recipe.backbone)
     elif captioner.encoder.settings.backbone != "own":
         captioner.encoder.backbone = ExemplarEncoder(captioner.encoder.settings, pretrained_backbone=True).backbone
