@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
-from typing import cast
 
 import numpy as np
 
@@ -33,11 +32,11 @@ class Form(ABC):
 
     @property
     @abstractmethod
-    def leaves(self) -> tuple["Concept | Neighbors", ...]:
+    def leaves(self) -> tuple["Leaf", ...]:
         """The concepts from left to right, each as often as it stands there."""
 
     @abstractmethod
-    def evaluate(self, lookup: Callable[["Concept | Neighbors"], np.ndarray]) -> np.ndarray:
+    def evaluate(self, lookup: Callable[["Leaf"], np.ndarray]) -> np.ndarray:
         """The boolean mask of the form, as a new array, from the masks of its leaves."""
 
     @abstractmethod
@@ -65,14 +64,14 @@ class Leaf(Form):
         _named(self.name)
 
     @property
-    def leaves(self) -> tuple["Concept | Neighbors", ...]:
-        return (cast("Concept | Neighbors", self),)
+    def leaves(self) -> tuple["Leaf", ...]:
+        return (self,)
 
-    def evaluate(self, lookup: Callable[["Concept | Neighbors"], np.ndarray]) -> np.ndarray:
+    def evaluate(self, lookup: Callable[["Leaf"], np.ndarray]) -> np.ndarray:
         return np.array(lookup(*self.leaves), bool)
 
     def __invert__(self) -> Form:
-        return Not(cast("Concept | Neighbors", self))
+        return Not(self)
 
 
 class Concept(Leaf):
@@ -93,13 +92,13 @@ class Neighbors(Leaf):
 class Not(Form):
     """Where a leaf is not; write ~form for the opposite of any form."""
 
-    leaf: Concept | Neighbors
+    leaf: Leaf
 
     @property
-    def leaves(self) -> tuple[Concept | Neighbors, ...]:
+    def leaves(self) -> tuple[Leaf, ...]:
         return (self.leaf,)
 
-    def evaluate(self, lookup: Callable[[Concept | Neighbors], np.ndarray]) -> np.ndarray:
+    def evaluate(self, lookup: Callable[[Leaf], np.ndarray]) -> np.ndarray:
         return ~self.leaf.evaluate(lookup)
 
     def __invert__(self) -> Form:
@@ -116,10 +115,10 @@ class And(Form):
     terms: tuple[Form, ...]
 
     @property
-    def leaves(self) -> tuple[Concept | Neighbors, ...]:
+    def leaves(self) -> tuple[Leaf, ...]:
         return tuple(leaf for term in self.terms for leaf in term.leaves)
 
-    def evaluate(self, lookup: Callable[[Concept | Neighbors], np.ndarray]) -> np.ndarray:
+    def evaluate(self, lookup: Callable[[Leaf], np.ndarray]) -> np.ndarray:
         return reduce(and_, (term.evaluate(lookup) for term in self.terms))
 
     def __invert__(self) -> Form:
@@ -136,10 +135,10 @@ class Or(Form):
     terms: tuple[Form, ...]
 
     @property
-    def leaves(self) -> tuple[Concept | Neighbors, ...]:
+    def leaves(self) -> tuple[Leaf, ...]:
         return tuple(leaf for term in self.terms for leaf in term.leaves)
 
-    def evaluate(self, lookup: Callable[[Concept | Neighbors], np.ndarray]) -> np.ndarray:
+    def evaluate(self, lookup: Callable[[Leaf], np.ndarray]) -> np.ndarray:
         return reduce(or_, (term.evaluate(lookup) for term in self.terms))
 
     def __invert__(self) -> Form:

@@ -24,6 +24,7 @@ from describer.data.images import ImageSet
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError, TargetError
 from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_units
+from describer.eval.control.interval import interval
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
 
@@ -142,12 +143,7 @@ def accuracies(right: np.ndarray, seed: int) -> dict[str, Any]:
         "change": (means[1] - means[0], after - before),
         "change_beyond_random": (means[1] - means[2:].mean(), after - picked),
     }
-    return {name: _interval(value, spread) for name, (value, spread) in told.items()}
-
-
-def _interval(value: float, drawn: np.ndarray) -> dict[str, float]:
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return {name: interval(value, spread) for name, (value, spread) in told.items()}
 
 
 def _by_class(right: np.ndarray, truth: np.ndarray, names: Sequence[str] | None, seed: int) -> dict[str, Any]:

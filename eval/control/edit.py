@@ -27,6 +27,7 @@ from describer.errors import AtlasError, DescriberError
 from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_units
 from describer.eval.control.drawing import Samples
 from describer.eval.control.effects import DRAWS, compare, measure, shares
+from describer.eval.control.interval import interval
 from describer.eval.control.quality import PictureFeatures, frechet
 from describer.eval.control.region import region_of
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
@@ -223,8 +224,7 @@ def _quality(
     for _ in range(BOOTSTRAPS):
         rows, rival = dice.integers(0, n, n), each[dice.integers(0, len(each))]
         spread.append(frechet(own[rows], reference) - frechet(rival[rows], reference))
-    low, high = np.quantile(spread, (0.025, 0.975))
-    told["after_beyond_random"] = {"value": told["after"] - told["random"], "low": float(low), "high": float(high)}
+    told["after_beyond_random"] = interval(told["after"] - told["random"], np.array(spread))
     return told
 
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from describer.eval.control.interval import Interval, interval
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
 
 DRAWS = 1000
-Interval = dict[str, float | None]
-"value, low, high; None where nothing can be said, as of the removal of what was not there"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +82,13 @@ def compare(effect: Effect, rivals: Sequence[Effect], seed: int = 0) -> dict[str
     told: dict[str, Interval] = {}
     for name, function in MEASURES.items():
         own, spread = function(effect, everything)[0], function(effect, drawn)
-        told[name] = _interval(own, spread)
+        told[name] = interval(own, spread)
         if rivals:
             others = np.array([function(rival, everything)[0] for rival in rivals]).mean()
             each = np.stack([function(rival, drawn) for rival in rivals])  # (rivals, draws)
             mixed = np.take_along_axis(each.T, rows, 1).mean(1)
-            told[f"random_{name}"] = _interval(others, mixed)
-            told[f"{name}_beyond_random"] = _interval(own - others, spread - mixed)
+            told[f"random_{name}"] = interval(others, mixed)
+            told[f"{name}_beyond_random"] = interval(own - others, spread - mixed)
     return told
 
 
@@ -105,11 +104,3 @@ MEASURES = {
     "moved": lambda effect, drawn: effect.moved[drawn].mean(1),
 }
 """removed: of the concept's pixels; change: of the concept's share of all pixels; relabelled, moved: elsewhere."""
-
-
-def _interval(value: float, drawn: np.ndarray) -> Interval:
-    known = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(known):
-        return {"value": None, "low": None, "high": None}
-    low, high = np.quantile(known, (0.025, 0.975))
-    return {"value": float(value), "low": float(low), "high": float(high)}

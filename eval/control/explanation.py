@@ -24,6 +24,7 @@ from describer.atlas import Atlas
 from describer.data.targets import Target
 from describer.errors import AtlasError, TargetError
 from describer.eval.control.choice import Chosen, named_units, random_units
+from describer.eval.control.interval import interval
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
 from describer.levels import activations
@@ -151,8 +152,7 @@ def _verified(
             return float(_logits(target.model, x, [])[0, output] - without[0, output])
 
     random = [drop(random_units(atlas, chosen, plan.seed * 1000 + draw)) for draw in range(plan.draws)]
-    low, high = np.quantile(random, (0.025, 0.975))
-    told = {"value": float(np.mean(random)), "low": float(low), "high": float(high)}
+    told = interval(float(np.mean(random)), np.array(random))
     return {"drop": drop(chosen), "random_drop": told, "units": len(chosen)}
 
 

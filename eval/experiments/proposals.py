@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from describer.eval.experiments.subject import Subject
-from describer.search.forms import And, Concept, Form, Neighbors, Not, Or
+from describer.search.forms import And, Form, Leaf, Not, Or
 from describer.search.formulas import Explanation
-
-Leaf = Concept | Neighbors
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def literals(form: Form, wanted: bool = True) -> list[tuple[Leaf, bool]]:
         return literals(form.leaf, not wanted)
     if isinstance(form, And | Or):
         return [pair for term in form.terms for pair in literals(term, wanted)]
-    assert isinstance(form, Concept | Neighbors)
+    assert isinstance(form, Leaf)
     return [(form, wanted)]
 
 

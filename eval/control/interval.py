@@ -1,0 +1,18 @@
+"""A measured value with the interval of its draws, as the reports hold it.
+
+interval(0.3, drawn)          # {"value": 0.3, "low": …, "high": …}
+"""
+
+import numpy as np
+
+Interval = dict[str, float | None]
+"value, low, high; None where nothing can be said, as of the removal of what was not there"
+
+
+def interval(value: float, drawn: np.ndarray) -> Interval:
+    """A value with the middle 95 % of its draws; draws that are not finite are left out."""
+    known = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not len(known):
+        return {"value": None, "low": None, "high": None}
+    low, high = np.quantile(known, (0.025, 0.975))
+    return {"value": float(value), "low": float(low), "high": float(high)}
