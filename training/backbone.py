@@ -64,6 +64,10 @@ class BackboneRecipe:
     "peak learning rate of AdamW, cosine to zero"
     seed: int = 0
     "seed of everything"
+    channels: list[int] = field(default_factory=lambda: [64, 128, 256, 384])
+    "channels of the four stages"
+    semantic: int = 256
+    "channels of the semantic level"
 
     def train(self, resume: bool = True) -> Path:
         """Trains and returns the folder that holds backbone.safetensors."""
@@ -81,7 +85,7 @@ class BackboneRecipe:
         )
         corpus = load_corpus(placed(self.sources, self.data), self.folds, Path(self.out).parent / "corpus")
         lessons = Lessons(views, corpus, self)
-        student = Student(views, len(lessons.phrases))
+        student = Student(PyramidBackbone(self.channels, self.semantic), views, len(lessons.phrases))
         if self.start:
             load_learnt(student.backbone, self.start)
         fit(student, lessons, self.out, self.steps, self.learning_rate, self.seed, resume)
@@ -100,9 +104,9 @@ def load_learnt(backbone: PyramidBackbone, folder: str | Path) -> None:
 class Student(nn.Module):
     """The backbone with the heads of its two lessons."""
 
-    def __init__(self, views: Views, n_phrases: int) -> None:
+    def __init__(self, backbone: PyramidBackbone, views: Views, n_phrases: int) -> None:
         super().__init__()
-        self.backbone = PyramidBackbone()
+        self.backbone = backbone
         meaning = self.backbone.levels[-1]
         both = meaning + self.backbone.levels[-2]
         self.maps = nn.ModuleDict({layer: nn.Conv2d(meaning, t.shape[1], 1) for layer, t in views.targets.items()})
