@@ -24,7 +24,7 @@ from torch import Tensor
 from describer.atlas import Atlas
 from describer.captioner import CARRIED, Captioner
 from describer.decoding import DecodingSettings
-from describer.eval.planted import (
+from describer.eval.planted.naming import (
     HELD_OUT,
     LEVELS,
     content_words,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from describer.eval.planted import content_words, describe_planted, interval, judge, names, plant, unit_features
+from describer.eval.planted.naming import content_words, describe_planted, interval, judge, names, plant, unit_features
 from describer.training.corpus import CorpusBuilder
 from tests.describer.captioners import small_captioner
 

@@ -4,7 +4,7 @@
 
 An image-level unit fires on whole held-out photographs of which people said one thing; a region-level unit fires on
 the masks of one class; a scene unit on the exact masks of one concept of the drawn world. A description names the
-unit if it holds every content word of the planted concept, or a synonym of the list in synonyms.yaml.
+unit if it holds every content word of the planted concept, or a synonym of the list in eval/synonyms.yaml.
 """
 
 import json
@@ -31,7 +31,7 @@ from describer.training.phrases import singular
 from describer.training.recipe import placed
 from describer.training.sources import load_corpus
 
-SYNONYMS = Path(__file__).with_name("synonyms.yaml")
+SYNONYMS = Path(__file__).parents[1] / "synonyms.yaml"
 HELD_OUT = (6, 7, 8, 9)
 "folds of photographs that no part of the captioner has learnt from; 8 has chosen among its checkpoints"
 EMPTY = frozenset(
