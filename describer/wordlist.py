@@ -3,10 +3,10 @@
     describer = WordListDescriber(load_listener(), read_words("words.txt"))
     descriptions = describer.describe(exemplars, images)     # soft weighted PMI in nats, n-best
 
-SoftWPMI of CLIP-Dissect (Oikarinen & Weng 2023, section 3.2): p(d|x) is a softmax over the words of the list, an exemplar
-belongs to the unit with a probability that falls with its rank, and log p(d) of the prior is the mean of p(d|E) over the
-units that are described together. So the answer depends on the list and on the layer's other units: a unit alone has
-none to differ from, and is given the word of highest p(d|E). Whole pictures are seen, without masks, as published.
+SoftWPMI of CLIP-Dissect (Oikarinen & Weng 2023, section 3.2): p(d|x) is a softmax over the words of the list, an
+exemplar belongs to the unit with a probability that falls with its rank, and p(d) is the mean of p(d|E) over the units
+that are described together. So the answer depends on the list and on the layer's other units: a unit alone has none to
+differ from, and is given the word of highest p(d|E). Whole pictures are seen, without masks, as published.
 """
 
 import hashlib

@@ -21,9 +21,9 @@ class ColourListener:
     """By the protocol of listeners; vectors are mean colours."""
 
     name = "colours"
-    key = {"weights": "none"}
 
     def __init__(self) -> None:
+        self.key = {"weights": "none"}
         self.n_pictures = 0
 
     def embed_images(self, images: Sequence[Image.Image]) -> Float[Tensor, "images dims"]:
