@@ -102,7 +102,8 @@ class ListenerConfig(PreTrainedConfig):
         width: int = 192,
         dims: int = 256,
         n_queries: int = 8,
-        n_layers: int = 3,
+        side: int = 4,
+        n_layers: int = 2,
         n_heads: int = 4,
         dropout: float = 0.1,
         max_text_length: int = 48,
@@ -111,7 +112,7 @@ class ListenerConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         self.vocab_size, self.own, self.width, self.dims = vocab_size, own or {}, width, dims
-        self.n_queries, self.n_layers, self.n_heads = n_queries, n_layers, n_heads
+        self.n_queries, self.side, self.n_layers, self.n_heads = n_queries, side, n_layers, n_heads
         self.dropout, self.max_text_length = dropout, max_text_length
         self.scale, self.bias = scale, bias
         super().__init__(**(kwargs | {"pad_token_id": PAD}))
@@ -128,7 +129,7 @@ class Listener(PreTrainedModel):
 
     def __init__(self, config: ListenerConfig) -> None:
         super().__init__(config)
-        self.images = ImageTower(config.own, config.width, config.dims, config.n_queries, config.dropout)
+        self.images = ImageTower(config.own, config.side, config.width, config.dims, config.n_queries, config.dropout)
         self.texts = TextTower(
             config.vocab_size,
             config.width,

@@ -1,6 +1,6 @@
 """The two towers of a listener: what a picture and what a text become, unit vectors in one space.
 
-    grid = images.grid(pixels)                       # (images, 64 cells, features): every level of the backbone
+    grid = images.grid(pixels)                       # (images, cells, features): every level of the backbone
     images(grid)                                     # (images, dims), unit norm
     texts(vocabulary.encode(["red cars"]))           # (texts, dims), unit norm
 
@@ -20,9 +20,6 @@ from torch import Tensor, nn
 from describer.backbone import PyramidBackbone
 from describer.vocabulary import PAD
 
-SIDE = 8
-"cells along each side of the grid"
-
 
 class ImageTower(nn.Module):
     """Backbone, grid and pooling head; the backbone is as it was trained, and is not trained on here."""
@@ -30,8 +27,9 @@ class ImageTower(nn.Module):
     feature_mean: Tensor
     feature_std: Tensor
 
-    def __init__(self, own: dict[str, Any], width: int, dims: int, n_queries: int, dropout: float) -> None:
+    def __init__(self, own: dict[str, Any], side: int, width: int, dims: int, n_queries: int, dropout: float) -> None:
         super().__init__()
+        self.side = side
         self.backbone = PyramidBackbone(**own)
         self.backbone.requires_grad_(False).eval()
         self.n_features = sum(self.backbone.levels)
@@ -55,8 +53,9 @@ class ImageTower(nn.Module):
 
     @torch.no_grad()
     def grid(self, images: Float[Tensor, "images 3 h w"]) -> Float[Tensor, "images cells features"]:
-        """The backbone's levels on one grid of 8 x 8 cells, of images in 0..1; each cell the mean of its area."""
-        levels = [F.interpolate(level.float(), (SIDE, SIDE), mode="area") for level in self.backbone(images)]
+        """The backbone's levels on one grid of side x side cells, of images in 0..1; each cell the mean of its area."""
+        cells = (self.side, self.side)
+        levels = [F.interpolate(level.float(), cells, mode="area") for level in self.backbone(images)]
         return torch.cat(levels, 1).flatten(2).transpose(1, 2)  # (images, cells, features)
 
     def forward(

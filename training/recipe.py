@@ -23,6 +23,7 @@ KINDS = {
     "backbone": ("describer.training.backbone", "BackboneRecipe"),
     "captioner": ("describer.training.captioner", "CaptionerRecipe"),
     "classifier": ("describer.training.classifier", "ClassifierRecipe"),
+    "listener": ("describer.training.listener", "ListenerRecipe"),
     "nli": ("describer.training.nli", "NliRecipe"),
 }
 

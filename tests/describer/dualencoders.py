@@ -46,7 +46,7 @@ def small_listener(seed: int = 0) -> Listener:
     torch.manual_seed(seed)
     vocabulary = Vocabulary.train(TEXTS * 3, 60)
     config = ListenerConfig(
-        len(vocabulary), OWN, width=12, dims=7, n_queries=3, n_layers=2, n_heads=2, max_text_length=11
+        len(vocabulary), OWN, width=12, dims=7, n_queries=3, side=8, n_layers=2, n_heads=2, max_text_length=11
     )
     listener = Listener(config)
     listener.vocabulary = vocabulary

@@ -175,7 +175,7 @@ def test_the_judge_counts_shared_phrases_only(world):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: painter", "kind must be one of backbone, captioner, classifier, nli. Got 'painter'"),
+        ("kind: painter", r"kind must be one of backbone, .*nli.*\. Got .painter."),
         ("[]", "kind must be one of"),
         ("kind: [", "a recipe must be valid YAML"),
         ("kind: captioner\nsources: []\nout: x\nspeed: 3", r"must have fields out of .* Got \['speed'\]"),
