@@ -28,10 +28,15 @@ from describer.exemplars import Exemplars
 from describer.files import PART, disk_faults, renamed
 from describer.lock import FolderLock
 from describer.manifest import LayerEntry, Manifest
+from describer.responses import Responses
 from describer.unittable import Row, UnitTable, make_row
 
 THUMBNAIL = 112
 "Side of a thumbnail in pixels; about 4 kB a picture, one for every distinct exemplar image."
+
+
+JUDGED = ("responses", "random")
+"Folders of what judges need: answers on images that no exemplar is from, and exemplars of random directions."
 
 
 class Atlas:
@@ -76,6 +81,7 @@ class Atlas:
                 meta = begun.extended_by(wanted)
         for folder in (path, path / "exemplars", path / "thumbnails"):
             folder.mkdir(exist_ok=True)
+        for folder in (path, *(path / name for name in ("exemplars", "thumbnails", *JUDGED))):
             for part in folder.glob(f"{PART}*"):
                 part.unlink()
         meta.write(path)
@@ -115,6 +121,17 @@ class Atlas:
                 exemplars.save(part)
             self._mark(replace(entry, probed=True, methods=()))
 
+    def write_judging(self, responses: Responses, random: Exemplars) -> None:
+        """Write what judges need of a layer, before its exemplars, so that a probed layer has it."""
+        self._writable(responses.layer)
+        with disk_faults(self.path):
+            for name in JUDGED:
+                (self.path / name).mkdir(exist_ok=True)
+            with renamed(self._file("responses", responses.layer)) as part:
+                responses.save(part)
+            with renamed(self._file("random", responses.layer)) as part:
+                random.save(part)
+
     def write_descriptions(self, layer: str, method: str, descriptions: Sequence[Description]) -> None:
         """Write a method's descriptions, one for every unit of a probed layer's exemplars, then mark it finished."""
         entry = self._writable(layer)
@@ -144,8 +161,9 @@ class Atlas:
     def units(self, layer: str | None = None) -> list[Row]:
         """One row a unit and method, in the order (layer of the model, unit, method); only what is finished.
 
-        Keys: layer, unit, id, method, description, pmi, log_prob, log_prior, iou, formula, score, activation (the
-        highest), threshold, dead, scores (of other names), n_best. A value that is not known is None.
+        Keys: layer, unit, id, method, description, pmi, log_prob, log_prior, iou, formula, score, low, high, p, q,
+        reliable, withdrawn, activation (the highest), threshold, dead, scores (of other names), n_best, meanings. A
+        value that is not known is None; score and what follows it is of the judge (see `trust`).
         """
         entries = self.meta.layers if layer is None else (self.entry(layer),)
         finished = {(entry.name, method) for entry in entries for method in entry.methods}
@@ -165,6 +183,15 @@ class Atlas:
         if not self.entry(layer).probed:
             raise AtlasError(f"{layer} must be probed. Got a layer not yet finished. Repeat the describe command.")
         return Exemplars.load(self.exemplars_file(layer))
+
+    def responses(self, layer: str) -> Responses | None:
+        """What a layer answers on the images that judge; None where the atlas was made without a judge."""
+        file = self._file("responses", self.entry(layer).name)
+        return Responses.load(file) if file.exists() else None
+
+    def random(self, layer: str) -> Exemplars:
+        """The exemplars of a layer's random directions; AtlasError where the atlas was made without a judge."""
+        return Exemplars.load(self._file("random", self.entry(layer).name))
 
     def thumbnail(self, image: int) -> Image.Image:
         """Exemplar image `image` of the probe set, RGB, THUMBNAIL pixels a side, as the model saw it."""
@@ -217,15 +244,19 @@ class Atlas:
 
     def exemplars_file(self, layer: str) -> Path:
         """Where the exemplars of a layer lie; its name can be that of no other folder."""
-        return self.path / "exemplars" / f"{quote(layer, safe='')}.safetensors"
+        return self._file("exemplars", layer)
+
+    def _file(self, folder: str, layer: str) -> Path:
+        return self.path / folder / f"{quote(layer, safe='')}.safetensors"
 
 
 def _make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise AtlasError(f"{path} must be a folder. Got a file. Name another --out.")
     path.mkdir(parents=True, exist_ok=True)
+    ours = {"exemplars", "thumbnails", *JUDGED}
     foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
-    if foreign and not (path / "atlas.json").exists() and not set(foreign) <= {"exemplars", "thumbnails"}:
+    if foreign and not (path / "atlas.json").exists() and not set(foreign) <= ours:
         raise AtlasError(f"{path} must be new, empty or an atlas. Got a folder with {foreign[0]}. Name another --out.")
 
 

@@ -34,6 +34,17 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """One of several things that a unit fires on."""
+
+    text: str
+    share: float
+    "of the unit's activation that lies here, 0..1; those of a unit add up to 1 at most"
+    pmi: float | None
+    "of the text, in nats"
+
+
+@dataclass(frozen=True)
 class Description:
     """What one method says of one unit; raises WeightsError where a score is NaN."""
 
@@ -51,6 +62,12 @@ class Description:
     "every candidate worth keeping, best first; the first is the text"
     formula: str | None = None
     "the logical form, where the method has one"
+    reliable: bool | None = None
+    "whether the text was found to say more than chance does; None: not judged"
+    withdrawn: str | None = None
+    "the text that was not"
+    meanings: tuple[Meaning, ...] = ()
+    "where there are several; the largest share first"
 
     def __post_init__(self) -> None:
         if self.unit < 0 or not self.layer or not self.method:

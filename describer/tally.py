@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from describer.directions import Directions
 from describer.errors import ActivationError
 from describer.exemplars import LEVELS, Exemplars
 from describer.layout import UnitLayout
@@ -63,7 +64,7 @@ class Tally:
     def __init__(
         self,
         layer: str,
-        layout: UnitLayout,
+        layout: UnitLayout | Directions,
         unit_ids: Int64[Tensor, " units"],
         settings: ProbeSettings,
         n_images: int,

@@ -22,8 +22,13 @@ Row = dict[str, Any]
 
 GROUNDED_SCORES = ("upper_bound", "detection_accuracy", "coverage", "category_iou", "chance_iou", "p_value")
 "Of concepts and formulas, all fractions; a bound only where the search was to certify."
-NAMED_SCORES = ("pmi", "log_prob", "log_prior", "iou", "score", *GROUNDED_SCORES)
+JUDGED_SCORES = ("low", "high", "p", "q")
+"Of the score on images that no exemplar is from: its interval, p-value, and p adjusted for all units of the layer."
+NAMED_SCORES = ("pmi", "log_prob", "log_prior", "iou", "score", *JUDGED_SCORES, *GROUNDED_SCORES)
 "Scores with a column of their own; what else a method measures is kept in the column `scores`."
+
+NESTED = ("scores", "n_best", "meanings")
+"Columns that hold more than one value a row."
 
 _CANDIDATE = pa.struct(
     [
@@ -34,6 +39,7 @@ _CANDIDATE = pa.struct(
         pa.field("origin", pa.string()),
     ]
 )
+_MEANING = pa.struct([pa.field("text", pa.string()), pa.field("share", pa.float64()), pa.field("pmi", pa.float64())])
 SCHEMA = pa.schema(
     [
         pa.field("layer", pa.string(), nullable=False),
@@ -47,12 +53,16 @@ SCHEMA = pa.schema(
         pa.field("iou", pa.float64()),
         pa.field("formula", pa.string()),
         pa.field("score", pa.float64()),
+        *(pa.field(name, pa.float64()) for name in JUDGED_SCORES),
+        pa.field("reliable", pa.bool_()),
+        pa.field("withdrawn", pa.string()),
         *(pa.field(name, pa.float64()) for name in GROUNDED_SCORES),
         pa.field("activation", pa.float32()),
         pa.field("threshold", pa.float32()),
         pa.field("dead", pa.bool_(), nullable=False),
         pa.field("scores", pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("value", pa.float64())]))),
         pa.field("n_best", pa.list_(_CANDIDATE)),
+        pa.field("meanings", pa.list_(_MEANING)),
     ]
 )
 
@@ -68,11 +78,14 @@ def make_row(description: Description, activation: float | None, threshold: floa
         "description": description.text,
         **{name: description.score(name) for name in NAMED_SCORES},
         "formula": description.formula,
+        "reliable": description.reliable,
+        "withdrawn": description.withdrawn,
         "activation": activation,
         "threshold": threshold,
         "dead": dead,
         "scores": [{"name": name, "value": value} for name, value in others.items()],
         "n_best": [vars(candidate) for candidate in description.n_best],
+        "meanings": [vars(meaning) for meaning in description.meanings],
     }
 
 
@@ -88,8 +101,8 @@ class UnitTable:
         theirs = f"layer = {_quoted(layer)} AND method = {_quoted(method)}"
         table = self._table(create=True)
         lacking = [name for name in SCHEMA.names if name not in table.schema.names]
-        if lacking:  # a table from before there were formulas
-            table.add_columns({name: "CAST(NULL AS DOUBLE)" for name in lacking})
+        if lacking:  # a table from before there were formulas, or judges
+            table.add_columns([SCHEMA.field(name) for name in lacking])
         merge = table.merge_insert(["layer", "unit", "method"])
         merge = merge.when_matched_update_all().when_not_matched_insert_all()
         merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=SCHEMA))
@@ -123,7 +136,7 @@ class UnitTable:
 
 
 def save_table(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as they are read to a .parquet or .csv file, in CSV with `scores` and `n_best` as JSON.
+    """Write rows as they are read to a .parquet or .csv file, in CSV what is nested as JSON.
 
     Raises AtlasError for another kind of file, or where it cannot be written.
     """
@@ -135,7 +148,7 @@ def save_table(rows: Sequence[Row], path: Path) -> None:
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(pa.Table.from_pylist(told, schema=SCHEMA), path)
         elif path.suffix == ".csv":
-            flat = [{**row, **{name: json.dumps(row[name]) for name in ("scores", "n_best")}} for row in rows]
+            flat = [{**row, **{name: json.dumps(row[name]) for name in NESTED}} for row in rows]
             kinds = [pa.field(f.name, pa.string() if pa.types.is_list(f.type) else f.type) for f in SCHEMA]
             pyarrow.csv.write_csv(pa.Table.from_pylist(flat, schema=pa.schema(kinds)), path)
         else:
@@ -145,9 +158,9 @@ def save_table(rows: Sequence[Row], path: Path) -> None:
 
 
 def _as_read(row: Row) -> Row:
-    row = {name: row.get(name) for name in SCHEMA.names}  # a table may be from before there were formulas
+    row = {name: row.get(name) for name in SCHEMA.names}  # a table may be from before there were formulas, or judges
     row["scores"] = {score["name"]: score["value"] for score in row["scores"] or ()}
-    row["n_best"] = row["n_best"] or []
+    row["n_best"], row["meanings"] = row["n_best"] or [], row["meanings"] or []
     return row
 
 
