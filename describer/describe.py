@@ -4,6 +4,7 @@
     atlas = describe(target, images, "atlas", [CaptionDescriber(Captioner.carried())], layers=["layer4"])
     atlas.units("layer4")                                  # rows; the same call again returns at once
 
+With `judge=Judge(load_listener())` exemplars come from one half of the images and descriptions are judged on the other.
 Stopped or killed, the same call goes on: what is probed is not probed again, finished layers are left alone.
 Under `accelerate launch` every process probes its share, and the first one writes and describes.
 """
@@ -27,6 +28,8 @@ from describer.layout import LayerInfo, list_layers, match_layers
 from describer.manifest import LayerEntry, Manifest, Source
 from describer.probe import ProbeResult, ProbeSettings, Units, probe
 from describer.processes import Processes
+from describer.responses import Watch
+from describer.trust import Judge
 from describer.view import Preprocess, SeenImages
 
 Progress = Callable[[str, int, int], None]
@@ -85,20 +88,26 @@ def describe(
     units: str | None = None,
     settings: ProbeSettings | None = None,
     progress: Progress | None = None,
+    judge: Judge | None = None,
 ) -> Atlas:
     """The atlas at `out` with every unit of the layers described by every describer; opened to read.
 
     `layers` are dotted names or globs (default: the model's stages), `units` is "0-63" or "3,5,8-11" (default: all).
+    Where `judge` can judge by so many images, what does not beat chance becomes None, "no reliable description".
     Raises TargetError for layers or units there are none of, AtlasError where `out` was begun with something else.
     """
     settings, report, processes = settings or ProbeSettings(), progress or _silent, Processes.current()
     chosen, wanted_units = _chosen_layers(target, layers), parse_units(units)
     _refuse_missing_units(chosen, wanted_units)
-    wanted = _manifest(target, images, describers, chosen, wanted_units, settings)
+    watch = judge.watch(len(images), settings.k, Path(out) / "responses") if judge else None
+    judge = judge if watch else None
+    wanted = _manifest(target, images, describers, chosen, wanted_units, settings, judge)
     atlas, fault = None, None
     if processes.index == 0:
         try:
             atlas = Atlas.create(out, wanted)
+            if watch is not None:
+                watch.folder.mkdir(exist_ok=True)
         except AtlasError as error:
             fault = error
     unprobed = [entry.name for entry in wanted.layers if atlas and not atlas.entry(entry.name).probed]
@@ -109,9 +118,9 @@ def describe(
         seen = SeenImages(images, target.preprocess)
         if unprobed:
             told = partial(report, "probing")
-            found = probe(target.model, images.inputs(target.preprocess), unprobed, settings, wanted_units, told)
+            found = probe(target.model, images.inputs(target.preprocess), unprobed, settings, wanted_units, told, watch)
             if atlas:
-                _write_exemplars(atlas, found, seen, report)
+                _write_exemplars(atlas, found, seen, report, watch)
         for describer in describers:
             lacking = [e.name for e in wanted.layers if atlas and describer.method not in atlas.entry(e.name).methods]
             lacking = processes.share(lacking)
@@ -119,7 +128,7 @@ def describe(
                 describer.prepare(target, lacking, wanted_units, Path(out), report)
             for layer in lacking:
                 if atlas:
-                    _describe_layer(atlas, layer, describer, seen, report)
+                    _describe_layer(atlas, layer, describer, seen, report, judge)
     processes.share(None)  # the others wait until all is written
     return Atlas.open(out)
 
@@ -183,6 +192,7 @@ def _manifest(
     chosen: Sequence[tuple[LayerInfo, int]],
     units: list[int] | None,
     settings: ProbeSettings,
+    judge: Judge | None,
 ) -> Manifest:
     on_cuda = any(parameter.device.type == "cuda" for parameter in target.model.parameters())
     options = {name: value for name, value in asdict(settings).items() if name not in UNCHANGING}
@@ -191,7 +201,7 @@ def _manifest(
         model=Source(target.name, target.fingerprint),
         images=Source(images.source, images.fingerprint),
         n_images=len(images),
-        options={**options, "units": None if units is None else _ranges(units)},
+        options={**options, "units": None if units is None else _ranges(units), **(judge.key if judge else {})},
         layers=tuple(LayerEntry(info.name, place, info.units, info.height, info.width) for info, place in chosen),
         methods={describer.method: dict(describer.key) for describer in describers},
     )
@@ -208,15 +218,19 @@ def _ranges(units: Sequence[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report: Progress) -> None:
+def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report: Progress, watch: Watch | None) -> None:
     atlas.note_skipped(found.skipped)
     for number, exemplars in enumerate(found.exemplars.values()):
         report("writing exemplars", number, len(found.exemplars))
+        if watch is not None:
+            atlas.write_judging(found.responses(exemplars.layer), found.random[exemplars.layer])
         atlas.write_exemplars(exemplars, seen)
     report("writing exemplars", len(found.exemplars), len(found.exemplars))
 
 
-def _describe_layer(atlas: Atlas, layer: str, describer: Describer, seen: SeenImages, report: Progress) -> None:
+def _describe_layer(
+    atlas: Atlas, layer: str, describer: Describer, seen: SeenImages, report: Progress, judge: Judge | None
+) -> None:
     exemplars = atlas.exemplars(layer)
     living = torch.nonzero(~exemplars.dead).flatten()
     stage = f"describing {layer}" if describer.method == "caption" else f"{describer.method} of {layer}"
@@ -229,10 +243,41 @@ def _describe_layer(atlas: Atlas, layer: str, describer: Describer, seen: SeenIm
 
     told(0)
     given = describer.describe(exemplars.subset(living), seen, told) if len(living) else []
+    if judge is not None:
+        given = _judged(atlas, layer, describer, given, seen, report, judge)
     of_unit = {description.unit: description for description in given}
     for unit in exemplars.unit_ids[exemplars.dead].tolist():
         of_unit[unit] = Description(layer, unit, None, describer.method)
     atlas.write_descriptions(layer, describer.method, [of_unit[unit] for unit in sorted(of_unit)])
+
+
+def _judged(
+    atlas: Atlas,
+    layer: str,
+    describer: Describer,
+    given: list[Description],
+    seen: SeenImages,
+    report: Progress,
+    judge: Judge,
+) -> list[Description]:
+    """The descriptions with what the judge finds, beside what the describer says of random directions."""
+    responses = atlas.responses(layer)
+    assert responses is not None, "what was probed with a judge has responses"
+    by_chance, stage = None, f"judging {layer}"
+    if not isinstance(describer, PreparedDescriber):  # who looks at the model itself cannot look at directions
+        random = atlas.random(layer)
+        living, done = torch.nonzero(~random.dead).flatten(), 0
+
+        def told(more: int) -> None:
+            nonlocal done
+            done += more
+            report(stage, done, len(living) + 1)
+
+        texts = {d.unit: d.text for d in describer.describe(random.subset(living), seen, told)} if len(living) else {}
+        by_chance = [texts.get(direction) for direction in range(len(random))]
+    found = judge.judged(given, by_chance, responses, seen)
+    report(stage, 1, 1)
+    return found
 
 
 def _silent(stage: str, done: int, total: int) -> None:

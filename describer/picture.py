@@ -76,14 +76,15 @@ def cards(atlas: Atlas, layer: str, rows: Sequence[Row], n_exemplars: int | None
         shown = [rank for rank, image in enumerate(exemplars.images[position].tolist()) if image >= 0][:n_exemplars]
         masks = exemplars.masks(THUMBNAIL * FINE, [position])[0].numpy()
         images = tuple(atlas.thumbnail(int(exemplars.images[position, rank])) for rank in shown)
-        others = tuple(candidate["text"] for candidate in row["n_best"][1:4])
+        others = tuple(candidate["text"] for candidate in row["n_best"][0 if row.get("withdrawn") else 1 : 4])
         made.append(UnitCard(row["id"], row["description"], _notes(row), others, images, masks[shown], row["dead"]))
     return made
 
 
 def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCard]:
     """Cards of the units with the highest PMI, no text twice, every layer with its share; in the atlas's order."""
-    by_layer = {name: [row for row in atlas.units(name) if row["pmi"] is not None] for name in atlas.layers}
+    told = {name: [row for row in atlas.units(name) if row["description"]] for name in atlas.layers}
+    by_layer = {name: [row for row in rows if row["pmi"] is not None] for name, rows in told.items()}
     ranked = {name: sorted(rows, key=lambda row: -row["pmi"]) for name, rows in by_layer.items()}
     chosen: dict[str, Row] = {}
     while len(chosen) < n_units and any(ranked.values()):
@@ -100,7 +101,9 @@ def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCar
 
 
 def _notes(row: Row) -> tuple[str, ...]:
-    shown = [("PMI", row["pmi"], "{:.1f} nats"), ("IoU", row["iou"], "{:.2f}"), ("peak", row["activation"], "{:.3g}")]
+    judged = row["score"] if row.get("q") is not None else None
+    shown = [("PMI", row["pmi"], "{:.1f} nats"), ("r", judged, "{:.2f}"), ("IoU", row["iou"], "{:.2f}")]
+    shown += [("peak", row["activation"], "{:.3g}")]
     return tuple(f"{name} {form.format(value)}" for name, value, form in shown if value is not None)
 
 

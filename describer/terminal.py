@@ -58,7 +58,10 @@ def print_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]
 
 def print_units(rows: Sequence[Mapping[str, Any]]) -> None:
     """The table of units: name, words, scores; score columns that no row has are left out."""
-    scores = [("PMI", "pmi", "{:.2f}"), ("IoU", "iou", "{:.3f}"), ("bound", "upper_bound", "{:.3f}")]
+    scores = [("PMI", "pmi", "{:.2f}"), ("r", "score", "{:.2f}"), ("q", "q", "{:.2g}")]
+    if not any(row.get("q") is not None for row in rows):
+        del scores[1:]  # what is not judged has no r
+    scores += [("IoU", "iou", "{:.3f}"), ("bound", "upper_bound", "{:.3f}")]
     scores += [("accuracy", "detection_accuracy", "{:.2f}"), ("coverage", "coverage", "{:.2f}")]
     scores += [("chance", "chance_iou", "{:.3f}"), ("p", "p_value", "{:.2g}"), ("peak", "activation", "{:.3g}")]
     scores = [score for score in scores if any(row[score[1]] is not None for row in rows)]
@@ -71,6 +74,13 @@ def print_units(rows: Sequence[Mapping[str, Any]]) -> None:
 def print_unit(row: Mapping[str, Any]) -> None:
     """One unit at length: its words, its scores, and the candidates that were weighed."""
     print_lines(f"{row['id']}  {row['method']}", f"  {_words(row)}")
+    if row["withdrawn"]:
+        print_lines(f"  withdrawn: {row['withdrawn']}")
+    for meaning in row["meanings"]:
+        print_lines(f"  {meaning['share']:.0%} of its activation: {meaning['text']}")
+    if row["q"] is not None:
+        interval = f"({row['low']:.2f} to {row['high']:.2f})"
+        print_lines(f"  r {row['score']:.2f} {interval} on other images, p {row['p']:.2g}, q {row['q']:.2g}")
     names = {"pmi": "PMI {:.2f} nats", "log_prob": "log p(text|exemplars) {:.2f}", "log_prior": "log p(text) {:.2f}"}
     names |= {"iou": "IoU {:.4f}", "upper_bound": "no form has a score above {:.4f}"}
     names |= {"category_iou": "IoU {:.4f} over pictures with labels of the category"}

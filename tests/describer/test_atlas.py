@@ -20,7 +20,7 @@ from describer.atlas import THUMBNAIL, Atlas
 from describer.description import Description
 from describer.errors import AtlasError
 from describer.manifest import FORMAT, Manifest, Source
-from describer.unittable import GROUNDED_SCORES
+from describer.unittable import GROUNDED_SCORES, JUDGED_SCORES
 from tests.describer.worlds import LAYERS, K, Namer, Squares, make_exemplars, make_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +75,12 @@ def test_rows_are_the_descriptions_in_the_models_order(whole: Path) -> None:
             expected: dict[str, Any] = {"layer": layer, "unit": row, "id": f"{layer}:{row}", "method": "caption"}
             expected["description"] = description.text
             expected |= {name: description.scores.get(name) for name in ("pmi", "log_prob", "log_prior", "iou")}
-            expected |= {"formula": None, "score": None, **dict.fromkeys(GROUNDED_SCORES)}
+            expected |= dict.fromkeys(("formula", "score", *JUDGED_SCORES, "reliable", "withdrawn", *GROUNDED_SCORES))
             expected["activation"] = max(exemplars.activations[row].tolist())
             expected |= {"threshold": exemplars.threshold[row].item(), "dead": row == 1}
             expected["scores"] = {k: v for k, v in description.scores.items() if k == "area"}
             expected["n_best"] = [vars(candidate) for candidate in description.n_best]
+            expected["meanings"] = []
             wanted.append(expected)
     assert rows == wanted
     assert [list(row) for row in rows] == [list(wanted[0])] * len(rows)  # the keys come in the documented order
