@@ -158,7 +158,8 @@ def describe(
     ] = None,
     units: Annotated[str | None, typer.Option(metavar="RANGES", help="0-63 or 3,5,8-11; default: all")] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="METHODS", help="caption, concept, formula; with commas", show_default=False)
+        str | None,
+        typer.Option(metavar="METHODS", help="caption, concept, formula, clip, vlm; with commas", show_default=False),
     ] = None,
     concepts: Annotated[
         str | None,
@@ -176,7 +177,7 @@ def describe(
         Path | None, typer.Option(metavar="FILE", help="words as vectors (GloVe's text form), for NEIGHBORS of words")
     ] = None,
     describer: Annotated[
-        str | None, typer.Option(metavar="DIR", help="captioner: folder or hub name; default: the carried one")
+        str | None, typer.Option(metavar="DIR", help="captioner, listener of clip or model of vlm: folder or hub name")
     ] = None,
     k: Annotated[int, typer.Option("--k", metavar="N", help="exemplars a unit")] = 15,
     quantile: Annotated[float, typer.Option(metavar="Q", help="of a unit's activations that bounds its masks")] = 0.99,
@@ -203,7 +204,7 @@ def describe(
     Stopped or killed, the same command goes on where it was.
     """
     from describer import terminal
-    from describer.choices import captioner_of, decoding_of, device_of, given, methods_of, reads_sentences
+    from describer.choices import decoding_of, describers_of, device_of, given, methods_of, reads_sentences
 
     if reads_sentences(model, images):
         from describer.search.sentences import describe_files
@@ -225,7 +226,7 @@ def describe(
     ways = decoding_of(strategy=decoding, weight=weight, beam=beam, max_length=words)
     target = load_target(model, device=where)
     probe_set = load_images(",".join(images), target)
-    describers: list[Any] = [captioner_of(describer, ways, where)] if "caption" in methods else []
+    describers: list[Any] = describers_of(methods, method, describer, ways, where)
     if concepts is not None:
         from describer.search.describers import load_describers
 
