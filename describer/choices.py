@@ -9,8 +9,8 @@ from typing import Any
 
 from describer.errors import DescriberError
 
-GROUNDED = ("concept", "formula")
-"Those that compare units with labelled pixels."
+GROUNDED = ("concept", "formula", "translation")
+"Those that need labelled pictures; translation, labels of the probed ones."
 METHODS = ("caption", *GROUNDED, "clip", "vlm")
 "How units can be described."
 SPEAKERS = ("caption", "clip", "vlm")
@@ -25,7 +25,7 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def methods_of(method: str | None, concepts: str | None) -> list[str]:
-    """The methods between the commas; all where concepts are given and no method, else caption. DescriberError."""
+    """The methods between the commas; for None caption, with concepts also concept and formula. DescriberError."""
     if method is None:
         return list(METHODS[:3] if concepts else METHODS[:1])
     chosen = list(dict.fromkeys(part.partition("@")[0].strip() for part in method.split(",")))

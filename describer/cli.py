@@ -159,7 +159,7 @@ def describe(
     units: Annotated[str | None, typer.Option(metavar="RANGES", help="0-63 or 3,5,8-11; default: all")] = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="METHODS", help="caption, concept, formula, clip, vlm; with commas", show_default=False),
+        typer.Option(metavar="METHODS", help="caption, concept, formula, translation, clip, vlm; with commas"),
     ] = None,
     concepts: Annotated[
         str | None,
@@ -232,6 +232,10 @@ def describe(
 
         search, masks = given(max_length=max_length, optimal=optimal), given(n_shifts=shifts, batch_size=batch_size)
         describers += load_describers(methods, concepts, probe_set, where, search, masks, terminal.note)
+        if "translation" in methods:
+            from describer.data.concepts.lexicon import load_translator
+
+            describers.append(load_translator(concepts, probe_set, where))
     for line in target.notes:
         terminal.note(line)
     patterns = [pattern for text in layers or [] for pattern in text.split(",")]
