@@ -96,11 +96,14 @@ def fit(
     every: int = 200,
     bf16: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    optimizer: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler] | None = None,
+    clip: float = 1.0,
 ) -> dict[str, Any]:
     """Trains ``model`` in place and returns the Trainer's log; told ``progress``, it prints nothing itself.
 
     With ``judge`` and ``best`` the weights with the highest judged number are the ones the model ends with, and
-    training stops after ``patience`` judgements without a better one.
+    training stops after ``patience`` judgements without a better one. ``optimizer`` and its schedule take the place of
+    AdamW with a cosine; ``clip`` is the largest norm of a gradient, 0 for any.
     """
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -111,7 +114,7 @@ def fit(
         lr_scheduler_type="cosine",
         warmup_steps=min(100, steps // 10),
         weight_decay=0.05,
-        max_grad_norm=1.0,
+        max_grad_norm=clip,
         seed=seed,
         bf16=bf16,
         disable_tqdm=progress is not None,
@@ -135,7 +138,7 @@ def fit(
         callbacks.append(Told(progress))
     trainer = StepTrainer(
         model=model, args=arguments, train_dataset=Indices(steps), data_collator=lessons, callbacks=callbacks,
-        eval_dataset=Indices(1) if judge else None,
+        eval_dataset=Indices(1) if judge else None, optimizers=optimizer or (None, None),
     )  # fmt: skip
     trainer.judge = judge
     if progress:

@@ -1,7 +1,7 @@
 """Recipes: YAML files that say what is trained, on what, how, and with which seed.
 
-kind: captioner            # backbone, captioner, classifier, nli; or a recipe of a higher floor by its whole name,
-                           # such as describer.eval.games.training:PlayersRecipe
+kind: captioner            # backbone, captioner, classifier, gan, nli, segmenter; or a recipe of a higher floor by
+                           # its whole name, such as describer.eval.games.training:PlayersRecipe
 out: runs/captioner        # checkpoints and weights; relative to the working directory
 data: ../shared/data       # put before every relative path below; $DESCRIBER_DATA overrides it
 seed: 0
@@ -23,8 +23,10 @@ KINDS = {
     "backbone": ("describer.training.backbone", "BackboneRecipe"),
     "captioner": ("describer.training.captioner", "CaptionerRecipe"),
     "classifier": ("describer.training.classifier", "ClassifierRecipe"),
+    "gan": ("describer.training.gan", "GanRecipe"),
     "listener": ("describer.training.listener", "ListenerRecipe"),
     "nli": ("describer.training.nli", "NliRecipe"),
+    "segmenter": ("describer.training.segmenter", "SegmenterRecipe"),
 }
 
 PATHS = ("path", "paths", "labels", "masks", "photos")

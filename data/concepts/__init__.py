@@ -7,7 +7,8 @@
     load_concepts("clothing/,textures/,colors")           # several: their pictures joined, colour terms upon all
     load_concepts("hf-seg:nvidia/segformer-b0-finetuned-ade-512-512,colors", images)     # labels computed for `images`
 
-`colors` and `hf-seg:MODEL` label whatever pictures the other parts bring; alone, they label `images`.
+`colors`, `carried:segmenter` (of drawn scenes) and `hf-seg:MODEL` label whatever pictures the other parts bring; alone,
+they label `images`.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 
 from describer.data.concepts.ade import AdeConcepts
 from describer.data.concepts.broden import BrodenConcepts
-from describer.data.concepts.computed import ColorConcepts, SegmentedConcepts
+from describer.data.concepts.computed import CARRIED, CarriedConcepts, ColorConcepts, SegmentedConcepts
 from describer.data.concepts.drawn import DrawnConcepts
 from describer.data.concepts.joined import JoinedConcepts, LayeredConcepts
 from describer.data.concepts.labels import ConceptSet as ConceptSet
@@ -54,11 +55,13 @@ def load_concepts(source: str, images: ImageSet | None = None, device: str | tor
 
 
 def _is_computed(part: str) -> bool:
-    return part in COLORS or part.startswith("hf-seg:")
+    return part in (*COLORS, CARRIED) or part.startswith("hf-seg:")
 
 
 def _computed(part: str, images: ImageSet, device: str | torch.device) -> ConceptSet:
-    return ColorConcepts(images) if part in COLORS else SegmentedConcepts(part, images, device)
+    if part in COLORS:
+        return ColorConcepts(images)
+    return CarriedConcepts(images, device) if part == CARRIED else SegmentedConcepts(part, images, device)
 
 
 def _joined(parts: list[ConceptSet]) -> ConceptSet:
@@ -89,7 +92,8 @@ def _own(part: str, images: ImageSet | None) -> ConceptSet:
         return BrodenConcepts(path)
     if Path(path, "annotations").is_dir():
         return AdeConcepts(path)
-    message = "Concepts must be Parquet files, a Broden or ADE20K folder, scenes:N, colors or hf-seg:MODEL"
+    kinds = f"Parquet files, a Broden or ADE20K folder, scenes:N, colors, {CARRIED} or hf-seg:MODEL"
+    message = f"Concepts must be {kinds}"
     raise ImagesError(f"{message}. Got {part!r}, with neither. Check the path.")
 
 

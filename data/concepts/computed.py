@@ -1,6 +1,7 @@
-"""Labels that are computed from the pictures themselves: `colors` and `hf-seg:MODEL`.
+"""Labels that are computed from the pictures themselves: `colors`, `carried:segmenter` and `hf-seg:MODEL`.
 
     ColorConcepts(images).labels(7)                          # the basic colour term of every pixel
+    CarriedConcepts(images).labels(7)                        # object, part and material, for drawn scenes
     SegmentedConcepts("hf-seg:folder", images).labels(7)     # what a segmentation model sees
 
 Colour terms are the eleven of Berlin & Kay (1969), category "color". A model of Hugging Face labels pixels by the class
@@ -19,7 +20,9 @@ from describer.data.concepts.labels import ConceptSet, ImageLabels, checked_name
 from describer.data.images import ImageSet
 from describer.data.scenes.palette import COLOR_TERMS, PROTOTYPES, name_colors
 from describer.errors import WeightsError
+from describer.scenesegmenter import carried_segmenter
 
+CARRIED = "carried:segmenter"
 BACKGROUND = ("background", "null", "unlabeled", "void")
 "Classes of a model that say that there is none."
 
@@ -36,6 +39,22 @@ class ColorConcepts(ConceptSet):
 
     def _digest(self) -> str:
         return str(PROTOTYPES)
+
+
+class CarriedConcepts(ConceptSet):
+    """What the carried segmenter sees in pictures that look like drawn scenes."""
+
+    def __init__(self, images: ImageSet, device: str | torch.device = "cpu"):
+        self.source, self.images = CARRIED, images
+        self.model = carried_segmenter().to(device)
+        self.names = checked_names(CARRIED, self.model.names)
+
+    def _read(self, index: int) -> ImageLabels:
+        found = self.model.labels(np.asarray(self.images.image(index))[None])
+        return ImageLabels({category: (ids[0],) for category, ids in found.items()})
+
+    def _digest(self) -> str:
+        return weights_digest(self.model)
 
 
 class SegmentedConcepts(ConceptSet):
@@ -63,11 +82,16 @@ class SegmentedConcepts(ConceptSet):
         return fine[0].argmax(0).cpu().numpy()
 
     def _digest(self) -> str:
-        digest = hashlib.sha256(str(self.processor.to_json_string()).encode())
-        for name, value in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return f"{self.processor.to_json_string()} {weights_digest(self.model)}"
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """sha256 of the names and values of all weights."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _loaded(source: str) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """Which pixels of any pictures show a concept: what an edit is measured with.
 
-segmenter = Segmenter("colors")                 # or hf-seg:MODEL, or both with a comma
+segmenter = Segmenter("colors")                 # carried:segmenter, hf-seg:MODEL, or several with commas
 segmenter.concept("brown birds")                # ("color", 11), the concept that the words name
 segmenter.labels(pictures)["color"]             # (pictures, height, width) ids, 0 = unlabelled
 """
@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
-from describer.data.concepts import load_concepts
+from describer.data.concepts import COLORS, load_concepts
+from describer.data.concepts.computed import CARRIED
 from describer.data.images import ImageSet
 from describer.errors import ConceptsError
 from describer.eval.control.choice import words
@@ -46,8 +47,8 @@ class Segmenter:
     def __init__(self, source: str, device: str = "cpu"):
         self.source = source
         kinds = [part.strip() for part in source.split(",")]
-        if not all(kind in ("colors", "colours") or kind.startswith("hf-seg:") for kind in kinds):
-            message = f"A segmenter must be colors, hf-seg:MODEL or both with a comma. Got {source!r}"
+        if not all(kind in (*COLORS, CARRIED) or kind.startswith("hf-seg:") for kind in kinds):
+            message = f"A segmenter must be colors, {CARRIED}, hf-seg:MODEL or several with commas. Got {source!r}"
             raise ConceptsError(f"{message}. Correct it.")
         self._held = HeldPictures(np.zeros((1, 8, 8, 3), np.uint8))
         self._concepts = load_concepts(source, self._held, device)
