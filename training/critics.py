@@ -6,6 +6,7 @@ MapCritic(8)(maps, kinds)                          # (batch, places)
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ class PixelCritic(nn.Module):
     def __init__(self, n_kinds: int, channels: Sequence[int] = (64, 128, 256, 256)) -> None:
         super().__init__()
         layers: list[nn.Module] = [conv(3, channels[0], 4, 2), nn.LeakyReLU(0.2)]
-        for inside, outside in zip(channels, channels[1:], strict=False):
+        for inside, outside in pairwise(channels):
             layers += [conv(inside, outside, 4, 2), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers)
         self.mix = nn.Sequential(conv(channels[-1] + 1, channels[-1]), nn.LeakyReLU(0.2))

@@ -2,9 +2,8 @@
 
 describer train training/recipes/gan.yaml
 
-Two judges tell drawn from generated pictures, both with the hinge loss and spectral norms (Miyato et al. 2018): one sees
-pixels, the other the maps of the carried scene classifier, which stays as it is (Sauer et al. 2021, Projected GANs).
-Both are told the kind of scene (Miyato & Koyama 2018, projection). The weights kept are a moving average's.
+Two judges tell drawn from generated pictures, both with the hinge loss and spectral norms (Miyato et al. 2018): one
+sees pixels, the other maps of the carried scene classifier, which stays as it is (Sauer et al. 2021, Projected GANs). Both are told the kind of scene (Miyato & Koyama 2018, projection). The weights kept are a moving average's.
 """
 
 import copy
@@ -70,7 +69,7 @@ class GanRecipe:
 
 
 class Game(nn.Module):
-    """Generator, its moving average and the judges, with both losses in one: no gradient crosses from one to the other."""
+    """Generator, its moving average and the judges, with both losses in one: no gradient crosses between them."""
 
     def __init__(self, generator: SceneGenerator, decay: float) -> None:
         super().__init__()
