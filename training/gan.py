@@ -3,7 +3,8 @@
 describer train training/recipes/gan.yaml
 
 Two judges tell drawn from generated pictures, both with the hinge loss and spectral norms (Miyato et al. 2018): one
-sees pixels, the other maps of the carried scene classifier, which stays as it is (Sauer et al. 2021, Projected GANs). Both are told the kind of scene (Miyato & Koyama 2018, projection). The weights kept are a moving average's.
+sees pixels, the other maps of the carried scene classifier, which stays as it is (Sauer et al. 2021, Projected GANs).
+Both are told the kind of scene (Miyato & Koyama 2018, projection). The weights kept are those of a moving average.
 """
 
 import copy
