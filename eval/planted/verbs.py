@@ -12,6 +12,7 @@ import typer
 
 from describer import terminal
 from describer.errors import DescriberError, WeightsError
+from describer.eval.planted.firing import NOISE
 from describer.eval.planted.hardware import hardware
 from describer.eval.planted.methods import Teller, by_describer, concept, formula
 from describer.eval.planted.units import World, draw_units
@@ -36,6 +37,9 @@ def card(
     concepts: Annotated[str, typer.Option(metavar="CONCEPTS", help="labelled pictures, as for describe")],
     methods: Methods = None,
     per_kind: Annotated[int, typer.Option("--units", min=1, help="units of each of the seven kinds")] = 7,
+    wrong: Annotated[
+        list[float] | None, typer.Option(min=0, max=1, help="a level of noise, repeated; default: 0 to .5 in six steps")
+    ] = None,
     side: Annotated[int, typer.Option(min=7, help="cells of a side of the grid")] = 56,
     shifts: Annotated[int, typer.Option(min=0, help="searches in other pictures' labels, to tell chance")] = 9,
     k: Annotated[int, typer.Option("--k", min=1, help="exemplars a unit")] = 15,
@@ -58,7 +62,7 @@ def card(
     units = draw_units(world, per_kind, seed)
     tellers = _tellers(methods, world, captioner, listener, words, vlm)
     with terminal.progress_bars() as progress:
-        marks = report.run(world, units, tellers, k=k, seed=seed, n_shifts=shifts, progress=progress)
+        marks = report.run(world, units, tellers, wrong or NOISE, k, seed, shifts, progress)
     rows, told = report.summary(marks, seed), report.about(world, units, seed) | {"shifts": shifts, "k": k}
     if out:
         found = {"about": told, "summary": rows, "descriptions": report.as_rows(marks)}
