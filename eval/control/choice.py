@@ -123,6 +123,14 @@ def named_units(atlas: Atlas, text: str) -> list[Chosen]:
     return found
 
 
+def told_units(atlas: Atlas) -> dict[tuple[str, int], Chosen]:
+    """(layer, unit) -> the best of the descriptions that it has; units without any are left out."""
+    best: dict[tuple[str, int], Chosen] = {}
+    for each in (_chosen(row) for row in atlas.units() if row["description"]):
+        best[each.layer, each.unit] = min(best.get((each.layer, each.unit), each), each, key=_rank)
+    return best
+
+
 def random_units(atlas: Atlas, chosen: Sequence[Chosen], seed: int) -> list[Chosen]:
     """As many units of each layer as were chosen, none of them chosen; AtlasError where there are not enough."""
     found: list[Chosen] = []

@@ -2,6 +2,7 @@
 
 print_edit(report)
 print_ablation(report)
+print_picked(report)
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,3 +106,24 @@ def _contribution_cells(unit: Mapping[str, Any]) -> list[str]:
     score = "" if unit["score"] is None else f"{unit['score']:.3f}"
     numbers = [f"{unit['contribution']:+.3f}", f"{unit['activation']:.3g}", f"{unit['region']:.0%}", score]
     return [unit["id"], unit["text"] or "(no description)", *numbers, unit["method"]]
+
+
+def print_picked(report: Mapping[str, Any]) -> None:
+    """The units in the order in which to look at them, and what they cover."""
+    columns = [("unit", "left"), ("method", "left"), ("description", "text"), ("adds", "right"), ("covered", "right")]
+    columns.append(("on images", "left"))
+    print_table(columns, (_picked_cells(unit) for unit in report["units"]))
+    random, best = report["random"], report["of_the_best"]
+    print_lines(
+        "",
+        f"These {len(report['units'])} of {report['candidates']} units cover {report['coverage']:.1%} of what the "
+        f"layers answer to the probe set; as many random ones {random['value']:.1%} ({random['low']:.1%} to "
+        f"{random['high']:.1%}).",
+        f"No as many units cover more than {1 / best['at_least']:.3f} times that.",
+    )
+
+
+def _picked_cells(unit: Mapping[str, Any]) -> list[str]:
+    words = unit["text"] or "(no description)"
+    images = " ".join(map(str, unit["images"]))
+    return [unit["id"], unit["method"], words, f"{unit['gain']:.1%}", f"{unit['coverage']:.1%}", images]

@@ -1,4 +1,4 @@
-"""The verbs of control: edit, ablate, explain; `describer.cli` takes them over.
+"""The verbs of control: edit, ablate, explain, pick; `describer.cli` takes them over.
 
     describer edit gan.py:load --atlas atlas --query brown --out brown.png
 
@@ -197,3 +197,29 @@ def explain(
     if out is not None:
         save_picture(explanation_figure(SeenImages(images, target.preprocess).image(0), told.report, told.regions), out)
         terminal.note(f"Picture: {out}")
+
+
+@app.command(epilog="\b\nExample: describer pick atlas -n 20 --layers layer4")
+def pick(
+    atlas: Annotated[Path, typer.Argument(metavar="ATLAS", help="folder made by describe", show_default=False)],
+    number: Annotated[int, typer.Option("-n", "--number", metavar="N", min=1, help="units to pick")] = 20,
+    layers: Layers = None,
+    described: Annotated[bool, typer.Option("--described", help="only units with a description")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="of the random units to compare with")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Pick the few units worth a person's time.
+
+    Together they cover most of what the layers answer to the probe set: unlike units, the telling ones first.
+    """
+    from describer import terminal
+    from describer.atlas import Atlas
+    from describer.eval.control import pick as picking
+    from describer.eval.control.printing import print_picked
+
+    patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
+    report = picking.pick(Atlas.open(atlas), picking.PickPlan(number, patterns, described, seed=seed))
+    if as_json:
+        terminal.print_json([report])
+    else:
+        print_picked(report)
