@@ -178,9 +178,9 @@ class Listener(PreTrainedModel):
         """Calibrated probability that each text is true of each picture, in 0..1."""
         return self.calibration.probability(text_embeddings @ image_embeddings.T)
 
-    def tokens(self, texts: Sequence[str]) -> Int[Tensor, "texts length"]:
-        """Token ids of texts on this model's device, cut to what the tower can hold."""
-        longest = self.config.max_text_length - 2
+    def tokens(self, texts: Sequence[str], longest: int | None = None) -> Int[Tensor, "texts length"]:
+        """Token ids of texts on this model's device, cut to ``longest`` words, at most what the tower can hold."""
+        longest = min(longest or self.config.max_text_length, self.config.max_text_length - 2)
         return self.vocabulary.encode([plain(text) for text in texts], longest).to(self.device)
 
     def _pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "images 3 h w"]:

@@ -65,8 +65,10 @@ class ListenerRecipe:
     "pictures a step, each with a text of its own"
     n_phrases: int = 192
     "phrases a step beside them"
-    regions: float = 0.25
-    "share of pictures of which only a region is seen"
+    n_text_tokens: int = 24
+    "tokens of the longest text; one long text would make a whole batch slow"
+    regions: float = 0.5
+    "share of regions that are seen without the rest of their picture"
     captions: float = 0.5
     "share of pictures with captions that bring a caption; the others bring a phrase"
     silence: float = 0.2
@@ -201,7 +203,7 @@ class PairLessons:
         regions = self._drawn(self.chance, recipe.n_pictures, rng)
         pictures = self.corpus.region_image[regions].astype(np.int64)
         views = rng.integers(0, self.table.n_views, len(regions))
-        partly = ~self.whole[regions] & (rng.random(len(regions)) < recipe.regions * 2)
+        partly = ~self.whole[regions] & (rng.random(len(regions)) < recipe.regions)
         inside = self.table.inside(regions, views)
         inside[torch.from_numpy(~partly) | (inside.sum(1) < 0.05)] = 1.0
         chosen = [self._text(region, rng) for region in regions.tolist()]
@@ -216,8 +218,8 @@ class PairLessons:
         return {
             "grid": self.table.grid(pictures, views),
             "inside": inside,
-            "captions": self.listener.tokens(captions),
-            "phrases": self.listener.tokens(said),
+            "captions": self.listener.tokens(captions, recipe.n_text_tokens),
+            "phrases": self.listener.tokens(said, recipe.n_text_tokens),
             "true": torch.from_numpy(np.concatenate([own & ~partly[:, None], true], 1)),
             "weight": torch.from_numpy(np.concatenate([heard, weight], 1)).float(),
         }
