@@ -35,8 +35,9 @@ THUMBNAIL = 112
 "Side of a thumbnail in pixels; about 4 kB a picture, one for every distinct exemplar image."
 
 
-JUDGED = ("responses", "random")
-"Folders of what judges need: answers on images that no exemplar is from, and exemplars of random directions."
+MORE = ("responses", "random", "wide")
+"Folders that not every atlas has: what judges need, answers on images that no exemplar is from and exemplars of random"
+" directions, and the many exemplars in which modes are sought."
 
 
 class Atlas:
@@ -81,7 +82,7 @@ class Atlas:
                 meta = begun.extended_by(wanted)
         for folder in (path, path / "exemplars", path / "thumbnails"):
             folder.mkdir(exist_ok=True)
-        for folder in (path, *(path / name for name in ("exemplars", "thumbnails", *JUDGED))):
+        for folder in (path, *(path / name for name in ("exemplars", "thumbnails", *MORE))):
             for part in folder.glob(f"{PART}*"):
                 part.unlink()
         meta.write(path)
@@ -125,12 +126,18 @@ class Atlas:
         """Write what judges need of a layer, before its exemplars, so that a probed layer has it."""
         self._writable(responses.layer)
         with disk_faults(self.path):
-            for name in JUDGED:
+            for name, kept in (("responses", responses), ("random", random)):
                 (self.path / name).mkdir(exist_ok=True)
-            with renamed(self._file("responses", responses.layer)) as part:
-                responses.save(part)
-            with renamed(self._file("random", responses.layer)) as part:
-                random.save(part)
+                with renamed(self._file(name, responses.layer)) as part:
+                    kept.save(part)
+
+    def write_wide(self, wide: Exemplars) -> None:
+        """Write many exemplars of a layer, before those that are shown."""
+        self._writable(wide.layer)
+        with disk_faults(self.path):
+            (self.path / "wide").mkdir(exist_ok=True)
+            with renamed(self._file("wide", wide.layer)) as part:
+                wide.save(part)
 
     def write_descriptions(self, layer: str, method: str, descriptions: Sequence[Description]) -> None:
         """Write a method's descriptions, one for every unit of a probed layer's exemplars, then mark it finished."""
@@ -193,6 +200,10 @@ class Atlas:
         """The exemplars of a layer's random directions; AtlasError where the atlas was made without a judge."""
         return Exemplars.load(self._file("random", self.entry(layer).name))
 
+    def wide(self, layer: str) -> Exemplars:
+        """Many exemplars of a layer; AtlasError where the atlas was made without modes."""
+        return Exemplars.load(self._file("wide", self.entry(layer).name))
+
     def thumbnail(self, image: int) -> Image.Image:
         """Exemplar image `image` of the probe set, RGB, THUMBNAIL pixels a side, as the model saw it."""
         try:
@@ -254,7 +265,7 @@ def _make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise AtlasError(f"{path} must be a folder. Got a file. Name another --out.")
     path.mkdir(parents=True, exist_ok=True)
-    ours = {"exemplars", "thumbnails", *JUDGED}
+    ours = {"exemplars", "thumbnails", *MORE}
     foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
     if foreign and not (path / "atlas.json").exists() and not set(foreign) <= ours:
         raise AtlasError(f"{path} must be new, empty or an atlas. Got a folder with {foreign[0]}. Name another --out.")

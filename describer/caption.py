@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from describer.captioner import Captioner
 from describer.decoding import DecodingSettings, describe_sets
@@ -43,9 +45,7 @@ class CaptionDescriber:
 
         ``progress`` is told how many units have been described since it was last told.
         """
-        if self._encoded is None or self._encoded.images is not images:
-            self._encoded = EncodedImages(self.captioner.encoder, images)
-        features, present = exemplar_features(self._encoded, exemplars)
+        features, present = self.features(exemplars, images)
         result: list[Description] = []
         for start in range(0, len(exemplars), self.batch_size):
             rows = slice(start, start + self.batch_size)
@@ -60,6 +60,15 @@ class CaptionDescriber:
             if progress:
                 progress(len(units))
         return result
+
+    @torch.inference_mode()
+    def features(
+        self, exemplars: Exemplars, images: ImageSource
+    ) -> tuple[Float[Tensor, "units k features"], Bool[Tensor, "units k"]]:
+        """What the encoder sees in every exemplar, and which exemplars there are."""
+        if self._encoded is None or self._encoded.images is not images:
+            self._encoded = EncodedImages(self.captioner.encoder, images)
+        return exemplar_features(self._encoded, exemplars)
 
     def _told(self, layer: str, unit: int, n_best: list[Candidate]) -> Description:
         if not n_best:

@@ -11,7 +11,7 @@ Under `accelerate launch` every process probes its share, and the first one writ
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -26,9 +26,9 @@ from describer.description import Describer, Description
 from describer.errors import AtlasError, TargetError
 from describer.layout import LayerInfo, list_layers, match_layers
 from describer.manifest import LayerEntry, Manifest, Source
+from describer.modes import ModeSettings, SeeingDescriber, describe_modes
 from describer.probe import ProbeResult, ProbeSettings, Units, probe
 from describer.processes import Processes
-from describer.responses import Watch
 from describer.trust import Judge
 from describer.view import Preprocess, SeenImages
 
@@ -89,11 +89,13 @@ def describe(
     settings: ProbeSettings | None = None,
     progress: Progress | None = None,
     judge: Judge | None = None,
+    modes: ModeSettings | None = None,
 ) -> Atlas:
     """The atlas at `out` with every unit of the layers described by every describer; opened to read.
 
     `layers` are dotted names or globs (default: the model's stages), `units` is "0-63" or "3,5,8-11" (default: all).
     Where `judge` can judge by so many images, what does not beat chance becomes None, "no reliable description".
+    With `modes` units with several meanings have them told apart by the describers that can (see `modes`).
     Raises TargetError for layers or units there are none of, AtlasError where `out` was begun with something else.
     """
     settings, report, processes = settings or ProbeSettings(), progress or _silent, Processes.current()
@@ -101,7 +103,9 @@ def describe(
     _refuse_missing_units(chosen, wanted_units)
     watch = judge.watch(len(images), settings.k, Path(out) / "responses") if judge else None
     judge = judge if watch else None
-    wanted = _manifest(target, images, describers, chosen, wanted_units, settings, judge)
+    wanted = _manifest(target, images, describers, chosen, wanted_units, settings, judge, modes)
+    n_ranked = len(images) - len(watch.images if watch else ())
+    probing = replace(settings, k=max(settings.k, min(modes.wide, n_ranked // 2) if modes else 0))
     atlas, fault = None, None
     if processes.index == 0:
         try:
@@ -118,9 +122,9 @@ def describe(
         seen = SeenImages(images, target.preprocess)
         if unprobed:
             told = partial(report, "probing")
-            found = probe(target.model, images.inputs(target.preprocess), unprobed, settings, wanted_units, told, watch)
+            found = probe(target.model, images.inputs(target.preprocess), unprobed, probing, wanted_units, told, watch)
             if atlas:
-                _write_exemplars(atlas, found, seen, report, watch)
+                _write_exemplars(atlas, found, seen, report, settings.k, modes is not None)
         for describer in describers:
             lacking = [e.name for e in wanted.layers if atlas and describer.method not in atlas.entry(e.name).methods]
             lacking = processes.share(lacking)
@@ -128,7 +132,7 @@ def describe(
                 describer.prepare(target, lacking, wanted_units, Path(out), report)
             for layer in lacking:
                 if atlas:
-                    _describe_layer(atlas, layer, describer, seen, report, judge)
+                    _describe_layer(atlas, layer, describer, seen, report, judge, modes)
     processes.share(None)  # the others wait until all is written
     return Atlas.open(out)
 
@@ -193,6 +197,7 @@ def _manifest(
     units: list[int] | None,
     settings: ProbeSettings,
     judge: Judge | None,
+    modes: ModeSettings | None,
 ) -> Manifest:
     on_cuda = any(parameter.device.type == "cuda" for parameter in target.model.parameters())
     options = {name: value for name, value in asdict(settings).items() if name not in UNCHANGING}
@@ -201,10 +206,16 @@ def _manifest(
         model=Source(target.name, target.fingerprint),
         images=Source(images.source, images.fingerprint),
         n_images=len(images),
-        options={**options, "units": None if units is None else _ranges(units), **(judge.key if judge else {})},
+        options={**options, "units": None if units is None else _ranges(units), **_more(judge, modes)},
         layers=tuple(LayerEntry(info.name, place, info.units, info.height, info.width) for info, place in chosen),
         methods={describer.method: dict(describer.key) for describer in describers},
     )
+
+
+def _more(judge: Judge | None, modes: ModeSettings | None) -> dict[str, str | int | float | bool | None]:
+    """What judging and modes add to the key; nothing where there are none, as in atlases from before."""
+    sought = {f"modes_{name}": value for name, value in asdict(modes).items()} if modes else {}
+    return {**(judge.key if judge else {}), **sought}
 
 
 def _ranges(units: Sequence[int]) -> str:
@@ -218,18 +229,26 @@ def _ranges(units: Sequence[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report: Progress, watch: Watch | None) -> None:
+def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report: Progress, k: int, wide: bool) -> None:
     atlas.note_skipped(found.skipped)
     for number, exemplars in enumerate(found.exemplars.values()):
         report("writing exemplars", number, len(found.exemplars))
-        if watch is not None:
-            atlas.write_judging(found.responses(exemplars.layer), found.random[exemplars.layer])
-        atlas.write_exemplars(exemplars, seen)
+        if exemplars.layer in found.random:
+            atlas.write_judging(found.responses(exemplars.layer), found.random[exemplars.layer].first(k))
+        if wide:
+            atlas.write_wide(exemplars)
+        atlas.write_exemplars(exemplars.first(k), seen)
     report("writing exemplars", len(found.exemplars), len(found.exemplars))
 
 
 def _describe_layer(
-    atlas: Atlas, layer: str, describer: Describer, seen: SeenImages, report: Progress, judge: Judge | None
+    atlas: Atlas,
+    layer: str,
+    describer: Describer,
+    seen: SeenImages,
+    report: Progress,
+    judge: Judge | None,
+    modes: ModeSettings | None,
 ) -> None:
     exemplars = atlas.exemplars(layer)
     living = torch.nonzero(~exemplars.dead).flatten()
@@ -245,6 +264,9 @@ def _describe_layer(
     given = describer.describe(exemplars.subset(living), seen, told) if len(living) else []
     if judge is not None:
         given = _judged(atlas, layer, describer, given, seen, report, judge)
+    if modes is not None and isinstance(describer, SeeingDescriber):
+        meanings = describe_modes(describer, atlas.wide(layer), seen, modes)
+        given = [replace(each, meanings=meanings.get(each.unit, ())) for each in given]
     of_unit = {description.unit: description for description in given}
     for unit in exemplars.unit_ids[exemplars.dead].tolist():
         of_unit[unit] = Description(layer, unit, None, describer.method)

@@ -11,7 +11,7 @@ A position is a row here; `unit_ids` says which unit of the layer that row is.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,11 @@ class Exemplars:
         return Exemplars(
             self.layer, **parts, compat=self.compat, levels=None if self.levels is None else self.levels[rows]
         )
+
+    def first(self, k: int) -> "Exemplars":
+        """The k strongest of every unit."""
+        cut = {name: getattr(self, name)[:, :k] for name in ("images", "activations", "maps")}
+        return replace(self, **cut)
 
     def masks(self, size: int, positions: Sequence[int] | Tensor | None = None) -> Bool[Tensor, "rows k size size"]:
         """True where the map, `size` pixels a side, is above the threshold; 50 kB an exemplar at 224: ask in parts."""

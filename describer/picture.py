@@ -6,6 +6,7 @@
 An exemplar is shown as the model saw it: what lies outside the unit's mask is faded, the mask has a thin outline.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from scipy import ndimage
 
 from describer.atlas import THUMBNAIL, Atlas
 from describer.errors import DescriberError
+from describer.trust import Bin
 from describer.unittable import Row
 
 Color = tuple[int, int, int]
@@ -163,6 +165,31 @@ def contact_sheet(
         for rank, tile in enumerate(_tiles(card, side)[:n_exemplars]):
             sheet.paste(tile, (MARGIN + words + MARGIN + rank * (side + GAP), y + GAP + 3))
     return sheet
+
+
+def calibration_chart(bins: Sequence[Bin], title: str = "") -> Image.Image:
+    """The share of right descriptions at rising scores, with intervals and how many descriptions each point has."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.6), dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    middles, shares = [(each.low + each.high) / 2 for each in bins], [each.share for each in bins]
+    reach = [
+        [max(abs(each.share - end[side]), 0.0) for each, end in ((b, b.interval) for b in bins)] for side in (0, 1)
+    ]
+    wide = [[middle - each.low for middle, each in zip(middles, bins, strict=True)]] * 2
+    axes.errorbar(middles, shares, yerr=reach, xerr=wide, fmt="o-", color="#26785a", ecolor="#b9c9c2")
+    for middle, each in zip(middles, bins, strict=True):
+        axes.annotate(str(each.n), (middle, each.share), (4, 6), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="score: r on images that no exemplar is from", ylabel="share of right descriptions", ylim=(0, 1.05))
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return Image.open(file).convert("RGB")
 
 
 def _tiles(card: UnitCard, side: int) -> list[Image.Image]:

@@ -19,12 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from describer.description import Description, ImageSource
+from describer.formwords import as_words, combined, concepts_in
 from describer.responses import Responses, Watch
-from describer.statistics import benjamini_hochberg, pearson, pearson_table, permutation_p, standardised
+from describer.statistics import (
+    benjamini_hochberg,
+    bootstrap_interval,
+    pearson,
+    pearson_table,
+    permutation_p,
+    standardised,
+)
 
 if TYPE_CHECKING:
     from describer.listener import ListenerLike
@@ -53,6 +61,8 @@ class TrustSettings:
     "bootstrap draws of images"
     seed: int = 0
     "of the halves, the directions and the draws"
+    swapped: bool = False
+    "whether the halves change places"
 
 
 def halves(n_images: int, seed: int = 0) -> tuple[Int64[np.ndarray, " some"], Int64[np.ndarray, " others"]]:
@@ -105,14 +115,19 @@ class Judge:
         """All that changes what is found: for the key of the atlas."""
         heard = json.dumps(dict(self.listener.key), sort_keys=True)
         digest = hashlib.sha256(heard.encode()).hexdigest()[:16]
-        told = {"judge": f"{self.listener.name} {digest}", "judge_level": self.settings.level}
-        return told | {"judge_seed": self.settings.seed, "directions": self.settings.directions}
+        halves_of = f"{self.settings.seed}{' swapped' if self.settings.swapped else ''}"
+        told: dict[str, str | int | float | bool | None] = {
+            "judge": f"{self.listener.name} {digest}",
+            "judge_level": self.settings.level,
+        }
+        return told | {"judge_seed": halves_of, "directions": self.settings.directions}
 
     def watch(self, n_images: int, k: int, folder: Path) -> Watch | None:
         """Which images of a probe set judge; None where they are too few to judge by."""
         if not enough(n_images, k):
             return None
-        _, judging = halves(n_images, self.settings.seed)
+        ranked, judging = halves(n_images, self.settings.seed)
+        judging = ranked[:MOST] if self.settings.swapped else judging
         return Watch(tuple(judging.tolist()), folder, self.settings.directions, self.settings.seed)
 
     def judged(
@@ -129,18 +144,17 @@ class Judge:
         told = [description for description in descriptions if description.text is not None]
         if not told:
             return list(descriptions)
-        actual = responses.rows(torch.tensor([description.unit for description in told])).peaks.numpy()
-        simulated = self._simulated([description.text or "" for description in told], images, responses)
-        by_chance = responses.random_peaks.numpy()
+        actual = responses.rows(torch.tensor([description.unit for description in told])).means.numpy()
+        simulated, by_chance = self._said(told, images, responses), responses.random_means.numpy()
         if random is None:
-            null = borrowed(simulated, by_chance)
+            chosen = borrowed(simulated, by_chance)
         else:
-            null = pearson(self._simulated([text or "" for text in random], images, responses), by_chance)
-            null = np.where([text is None for text in random], 0.0, null)
-        scores = pearson(simulated, actual)
+            chosen = self._simulated([text or "" for text in random], images, responses)
+            chosen[[text is None for text in random]] = 0.0  # who is told nothing foresees nothing
+        others = np.unique(np.concatenate((simulated, chosen)), axis=0)
+        p = chances(merits(simulated, actual, others), merits(chosen, by_chance, others))
         low, high = intervals(simulated, actual, self.settings.draws, self.settings.seed)
-        p = chances(scores, null)
-        numbers = zip(scores, low, high, p, benjamini_hochberg(p), strict=True)
+        numbers = zip(pearson(simulated, actual), low, high, p, benjamini_hochberg(p), strict=True)
         found = {each.unit: verdict for each, verdict in zip(told, numbers, strict=True)}
         return [self._told(each, found.get(each.unit)) for each in descriptions]
 
@@ -164,6 +178,13 @@ class Judge:
             self._seen = images, wanted, torch.cat(rows)
         return self._seen[2]
 
+    def _said(self, told: Sequence[Description], images: ImageSource, responses: Responses) -> np.ndarray:
+        """(descriptions, images) how true the listener holds what each says; of a form, concept by concept."""
+        words = {each.text or "": each.text or "" for each in told if not each.formula}
+        words |= {name: as_words(name) for each in told if each.formula for name in concepts_in(each.formula)}
+        truth = dict(zip(words, self._simulated([*words.values()], images, responses), strict=True))
+        return np.stack([combined(d.formula, truth) if d.formula else truth[d.text or ""] for d in told])
+
     def _simulated(self, texts: Sequence[str], images: ImageSource, responses: Responses) -> np.ndarray:
         """(texts, images) how true the listener holds each text of each image; each different text is asked once."""
         different = sorted(set(texts))
@@ -173,36 +194,83 @@ class Judge:
         return table[[place[text] for text in texts]]
 
 
-def chances(scores: Float[np.ndarray, " units"], null: Float[np.ndarray, " directions"]) -> Float[np.ndarray, " units"]:
-    """The chance that what means nothing scores as high: p-values whose least is not bound by the number of draws.
+@dataclass(frozen=True)
+class Bin:
+    """Descriptions with scores in one range, and how many of them were right."""
 
-    Up to the third quartile of the null they are its shares, (1 + #) / (1 + n). Beyond, r after Fisher's z falls off
-    as an exponential of the mean excess (Knijnenburg et al. 2009 with shape 0, which is too large a p for what is
-    bounded as r is).
+    low: float
+    high: float
+    n: int
+    share: float
+    "of them that is right"
+    interval: tuple[float, float]
+    "95 % of the share, by bootstrap"
+
+
+def calibration(scores: Shaped[np.ndarray, " units"], right: Bool[np.ndarray, " units"], n_bins: int = 5) -> list[Bin]:
+    """The share of right descriptions at rising scores, in bins of as many descriptions each; empty ones left out."""
+    order = np.argsort(scores, kind="stable")
+    return [
+        Bin(
+            float(scores[part].min()),
+            float(scores[part].max()),
+            len(part),
+            float(right[part].mean()),
+            bootstrap_interval(right[part].astype(float)),
+        )
+        for part in np.array_split(order, n_bins)
+        if len(part)
+    ]
+
+
+def merits(
+    simulated: Shaped[np.ndarray, "units images"],
+    actual: Shaped[np.ndarray, "units images"],
+    others: Shaped[np.ndarray, "texts images"],
+) -> Float[np.ndarray, " units"]:
+    """r sqrt(z) of every unit's text: r with what the unit answers, z how many deviations r is above that of all texts.
+
+    r alone is high wherever all images of one kind differ from all others, and then for many texts; z alone is high
+    where every text has little to say. Of what was compared on planted units and a trained network, the product kept
+    most true texts (docs/trust.md). 0 where either is not positive.
     """
-    plain = permutation_p(scores, null)
-    z, chance = (np.arctanh(np.clip(each, -0.999, 0.999)) for each in (scores, null))
-    bar = np.quantile(chance, 1 - TAIL)
-    excess = (chance[chance > bar] - bar).mean() if (chance > bar).any() else 0.0
-    if excess <= 0:
+    table = pearson_table(actual, others)  # (units, texts)
+    own = pearson(simulated, actual)
+    spread = table.std(1)
+    z = np.where(spread > 0, (own - table.mean(1)) / np.maximum(spread, 1e-12), 0.0)
+    return np.clip(own, 0, None) * np.sqrt(np.clip(z, 0, None))
+
+
+def chances(merit: Float[np.ndarray, " units"], null: Float[np.ndarray, " directions"]) -> Float[np.ndarray, " units"]:
+    """The chance that a direction that means nothing has as much merit: p-values that may be less than 1 / (1 + n).
+
+    Within what the directions reach these are their shares, (1 + #) / (1 + n). Beyond all of them the tail falls off as
+    an exponential of the mean excess over the third quartile (Knijnenburg et al. 2009, with shape 0), or those shares,
+    whichever is less.
+    """
+    plain = permutation_p(merit, null)
+    bar = np.quantile(null, 1 - TAIL)
+    if not (null > bar).any():
         return plain
-    tail = TAIL * np.exp(-(z - bar) / excess)
-    return np.where(z > bar, np.minimum(tail, 1.0), plain)
+    excess = (null[null > bar] - bar).mean()
+    tail = TAIL * np.exp(-np.maximum(merit - bar, 0) / excess)
+    return np.where(merit > null.max(), np.minimum(tail, plain), plain)
 
 
 def borrowed(
     simulated: Float[np.ndarray, "texts images"], by_chance: Float[np.ndarray, "directions images"]
-) -> Float[np.ndarray, " directions"]:
-    """What directions score that nobody has described: each borrows the text that fits it best in half of the images.
+) -> Float[np.ndarray, "directions images"]:
+    """What directions are told that nobody has described: each borrows the text that fits it best.
 
-    It is scored in the other half, and the other way round; the mean of both, so that choosing gains nothing.
+    It is chosen on every other image and for the images between, and the other way round, so that a text is never
+    judged where it was chosen.
     """
     texts = np.unique(simulated, axis=0)
-    found = np.zeros((2, len(by_chance)))
+    found = np.zeros_like(by_chance, dtype=np.float64)
     for turn in (0, 1):
         chosen = pearson_table(by_chance[:, turn::2], texts[:, turn::2]).argmax(1)
-        found[turn] = pearson(texts[chosen][:, 1 - turn :: 2], by_chance[:, 1 - turn :: 2])
-    return np.asarray(found.mean(0))
+        found[:, 1 - turn :: 2] = texts[chosen][:, 1 - turn :: 2]
+    return found
 
 
 def intervals(

@@ -235,8 +235,8 @@ def unstage(hub: Path, folder: Path, repo: str, report: Progress) -> None:
 
 
 def _read_units(hub: Path, folder: Path, meta: Manifest) -> None:
-    tables = [pq.read_table(file, columns=SCHEMA.names) for file in sorted((hub / "units").glob("*.parquet"))]
-    rows = pa.concat_tables(tables).cast(SCHEMA).to_pylist() if tables else []
+    tables = [_of_today(pq.read_table(file)) for file in sorted((hub / "units").glob("*.parquet"))]
+    rows = pa.concat_tables(tables).to_pylist() if tables else []
     wanted = [(entry.name, method) for entry in meta.layers for method in entry.methods]
     by_layer: dict[tuple[str, str], list[dict[str, Any]]] = {key: [] for key in wanted}
     for row in rows:
@@ -244,6 +244,12 @@ def _read_units(hub: Path, folder: Path, meta: Manifest) -> None:
     table = UnitTable(folder)
     for (layer, method), own in by_layer.items():
         table.replace(layer, method, own)
+
+
+def _of_today(table: pa.Table) -> pa.Table:
+    """The units in the columns of today; those that were not there when they were pushed are empty."""
+    of_today = [table[f.name] if f.name in table.column_names else pa.nulls(len(table), f.type) for f in SCHEMA]
+    return pa.table(of_today, SCHEMA.names).cast(SCHEMA)
 
 
 def _read_thumbnails(table: pa.Table, folder: Path) -> None:

@@ -94,11 +94,9 @@ class LabelNamer:
     def describe(
         self, exemplars: Exemplars, images: ImageSource, progress: Callable[[int], None] | None = None
     ) -> list[Description]:
-        told = []
+        told, (seen, _) = [], self.features(exemplars, images)
         for row, unit in enumerate(exemplars.unit_ids.tolist()):
-            masks = exemplars.masks(4 * CELLS, [row])[0].float()
-            cells = F.avg_pool2d(masks[:, None], 4).flatten(1)  # (k, cells)
-            inside = torch.einsum("kwc,kc->w", self.truth[exemplars.images[row]], cells) / cells.sum().clamp(min=1e-9)
+            inside = seen[row].mean(0)
             lift = (inside * (inside / self.usual.clamp(min=1e-3)).log()).nan_to_num(0.0, 0.0, 0.0)
             best = int(lift.argmax())
             text = self.words[best] if lift[best] > 0 and not exemplars.dead[row] else None
@@ -106,3 +104,12 @@ class LabelNamer:
         if progress:
             progress(len(told))
         return told
+
+    def features(self, exemplars: Exemplars, images: ImageSource) -> tuple[Tensor, Tensor]:
+        rows = []
+        for row in range(len(exemplars)):
+            masks = exemplars.masks(4 * CELLS, [row])[0].float()
+            cells = F.avg_pool2d(masks[:, None], 4).flatten(1)  # (k, cells)
+            inside = torch.einsum("kwc,kc->kw", self.truth[exemplars.images[row]], cells)
+            rows.append(inside / cells.sum(1, keepdim=True).clamp(min=1e-9))
+        return torch.stack(rows), exemplars.images >= 0
