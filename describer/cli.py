@@ -25,6 +25,8 @@ SHOWN = 10
 
 LABELLED = 150
 "Scenes with whose labels `demo` compares units: enough for forms, and few enough for a minute."
+DIRECTIONS = 50
+"Random directions of a layer that `demo` judges by, half as many as `describe`, to be done in a minute."
 
 
 app = typer.Typer(
@@ -89,13 +91,15 @@ def demo(
     from describer.picture import best_cards, contact_sheet
     from describer.search.describers import form_describers
     from describer.search.dissect import DissectSettings
+    from describer.trust import TrustSettings, load_judge
 
     target = load_target("carried:scenes")
     with terminal.progress_bars() as progress:
         images, concepts = load_images(f"scenes:{n_images}:7"), load_concepts(f"scenes:{min(n_images, LABELLED)}:8")
         forms = form_describers(concepts, ["formula"], dissection=DissectSettings(size=64, n_shifts=0))
         describers = [captioner_of(None, decoding_of(), "cpu"), *forms]
-        atlas = describe_units(target, images, out / "atlas", describers, progress=progress)
+        judge = load_judge(None, len(images), 15, "cpu", settings=TrustSettings(directions=DIRECTIONS))
+        atlas = describe_units(target, images, out / "atlas", describers, progress=progress, judge=judge)
         progress("drawing the contact sheet", 0, 1)
         rows, sheet = atlas.units(), out / "units.png"
         told = terminal.counted([row for row in rows if row["method"] == "caption"])
@@ -104,7 +108,7 @@ def demo(
         progress("drawing the contact sheet", 1, 1)
     if as_json:
         return terminal.print_json(rows)
-    best = sorted((row for row in rows if row["pmi"] is not None), key=lambda row: -row["pmi"])
+    best = sorted((row for row in rows if row["pmi"] is not None and row["description"]), key=lambda r: -r["pmi"])
     terminal.print_units(best[:SHOWN])
     example = best[0]["id"] if best else rows[0]["id"]
     terminal.print_lines("", "The same units in logical forms over the labels of the drawn world:", "")
@@ -197,6 +201,10 @@ def describe(
     compat: Annotated[
         Literal["milan"] | None, typer.Option(metavar="NAME", help="milan: masks as the published ones")
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="NAME", help="listener that judges: a folder, a CLIP of the hub, none")
+    ] = None,
+    meanings: Annotated[bool, typer.Option("--meanings", help="tell several meanings of a unit apart")] = False,
     as_json: Json = False,
 ) -> None:
     """Probe a model and describe its units.
@@ -217,8 +225,10 @@ def describe(
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
+    from describer.modes import ModeSettings
     from describer.probe import ProbeSettings
     from describer.processes import Processes
+    from describer.trust import load_judge
 
     where, methods = device_of(device), methods_of(method, concepts)
     settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **given(batch_size=batch_size))
@@ -240,10 +250,11 @@ def describe(
         terminal.note(line)
     patterns = [pattern for text in layers or [] for pattern in text.split(",")]
     first = Processes.current().index == 0
+    judged_by = load_judge(judge, len(probe_set), k, where, terminal.note if first else None)
     with terminal.progress_bars(first) as progress:
-        atlas = describe_units(
-            target, probe_set, out, describers, layers=patterns, units=units, settings=settings, progress=progress
-        )
+        chosen: dict[str, Any] = {"layers": patterns, "units": units, "settings": settings, "judge": judged_by}
+        chosen |= {"modes": ModeSettings() if meanings else None}
+        atlas = describe_units(target, probe_set, out, describers, progress=progress, **chosen)
     if not first:
         return None
     return _print_described(atlas, out, as_json)
@@ -354,10 +365,12 @@ def _take_over() -> None:
     """The verbs that other folders bring; light, as all their heavy imports are inside the verbs."""
     from describer.eval.control import verbs as control
     from describer.eval.games import verbs as games
+    from describer.eval.score import verbs as score
     from describer.search import siteverbs, verbs
 
     app.registered_commands += verbs.app.registered_commands + siteverbs.app.registered_commands
     app.registered_commands += games.app.registered_commands + control.app.registered_commands
+    app.registered_commands += score.app.registered_commands
 
 
 _take_over()

@@ -80,19 +80,22 @@ def load_judge(
     say: Callable[[str], None] | None = None,
     settings: TrustSettings | None = None,
 ) -> "Judge | None":
-    """The judge whose listener is named (None: the carried one); None for "none" or too few images, which it says.
+    """The judge whose listener is named (None: the carried one); None, and why in one line, where nothing is judged.
 
-    Raises WeightsError for a listener that there is not.
+    That is for "none", too few images, or a package without the listener. WeightsError for a listener there is not.
     """
     if name == "none":
         return None
     from describer.listener import CARRIED, load_listener  # heavy
 
-    if name is None and not (CARRIED / "model.safetensors").is_file():
-        return None  # a package built without the listener
+    why = None
     if not enough(n_images, k):
-        if say:
-            say(f"Descriptions are not judged: that takes {max(FEWEST, 2 * k)} images or more.")
+        why = f"that takes {max(FEWEST, 2 * k)} images or more"
+    elif name is None and not (CARRIED / "model.safetensors").is_file():
+        why = "no listener is carried along; name one with --judge"
+    if why is not None:
+        if say is not None:
+            say(f"Descriptions are not judged: {why}.")
         return None
     return Judge(load_listener(name, device), settings)
 

@@ -114,7 +114,10 @@ def test_verb_and_call_are_one(world: Path, whole: Path, tmp_path: Path) -> None
 
 def test_what_the_verb_prints(world: Path, whole: Path) -> None:
     done = run(*arguments(world, whole))
-    assert done.stderr == f"1 of {N_READABLE + 1} images could not be read and were left out.\n"
+    too_few = "Descriptions are not judged: that takes 40 images or more.\n"
+    skipped = f"1 of {N_READABLE + 1} images could not be read and were left out.\n"
+    assert done.stderr == too_few + skipped
+    assert run(*arguments(world, whole, "--judge", "none")).stderr == skipped
     lines = done.stdout.splitlines()
     assert lines[1].startswith("stem:0 ")
     assert "12 units: 11 described, 1 dead, 0 without a reliable description." in lines
