@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import typer
 
 SEED = 7
-SECTIONS = ("help", "scenes", "probe", "captions", "formulas", "search")
+SECTIONS = ("help", "scenes", "probe", "captions", "formulas", "search", "scoring")
 UNTRAINED = "torchvision:resnet18"
 SCENES = f"scenes:500:{SEED}"
 BATCH = 16
@@ -196,6 +196,20 @@ def search(units: int = 1_000_000, queries: int = 40, near: int = 10, keep: Path
             slow = sorted(spent)[int(0.95 * len(spent))]
             say(f"{name}: median {1e3 * median(spent):.0f} ms, p95 {1e3 * slow:.0f} ms of {len(spent)} queries")
         say(f"recall@{near} of vectors against exact: {sum(recalls) / len(recalls):.3f}")
+
+
+@app.command()
+def scoring(units: int = 1000, images: int = 10_000) -> None:
+    """The five sound metrics of units whose activations are random, and the most memory held."""
+    import numpy as np
+
+    from describer.eval.metrics import SOUND, score
+
+    dice = np.random.default_rng(SEED)
+    activations, simulated = (dice.random((units, images), np.float32) for _ in range(2))
+    spent = seconds(lambda: score(activations, simulated))
+    said = f"{units:,} units x {images:,} images x {len(SOUND)} metrics"
+    say(f"{said}: {spent:.1f} s, peak {peak_gb():.2f} GB, of which inputs {2 * activations.nbytes / 1e9:.2f} GB")
 
 
 def subject(model: str, images: Sequence[str] | None, layers: str) -> tuple[Any, Any, list[str], Any]:
