@@ -371,7 +371,6 @@ def _take_over() -> None:
     app.registered_commands += verbs.app.registered_commands + siteverbs.app.registered_commands
     app.registered_commands += games.app.registered_commands + control.app.registered_commands
     app.registered_commands += score.app.registered_commands
-    app.registered_commands += score.app.registered_commands
 
 
 _take_over()
