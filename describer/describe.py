@@ -285,20 +285,21 @@ def _judged(
     """The descriptions with what the judge finds, beside what the describer says of random directions."""
     responses = atlas.responses(layer)
     assert responses is not None, "what was probed with a judge has responses"
-    by_chance, stage = None, f"judging {layer}"
+    by_chance, stage, n_steps, done = None, f"judging {layer}", 1, 0
     if not isinstance(describer, PreparedDescriber):  # who looks at the model itself cannot look at directions
         random = atlas.random(layer)
-        living, done = torch.nonzero(~random.dead).flatten(), 0
+        living = torch.nonzero(~random.dead).flatten()
+        n_steps += len(living)
 
         def told(more: int) -> None:
             nonlocal done
             done += more
-            report(stage, done, len(living) + 1)
+            report(stage, done, n_steps)
 
         texts = {d.unit: d.text for d in describer.describe(random.subset(living), seen, told)} if len(living) else {}
         by_chance = [texts.get(direction) for direction in range(len(random))]
     found = judge.judged(given, by_chance, responses, seen)
-    report(stage, 1, 1)
+    report(stage, n_steps, n_steps)
     return found
 
 
