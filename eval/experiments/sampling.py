@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-DRAWS = 2000
+from describer.statistics import DRAWS, bootstrap_interval, middle, pearson
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,7 @@ def share(values: Sequence[float] | np.ndarray, groups: Sequence[int] | np.ndarr
     values, groups = np.asarray(values, np.float64), np.asarray(groups)
     if not len(values):
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    _, group = np.unique(groups, return_inverse=True)
-    sums, sizes = np.bincount(group, values), np.bincount(group)
-    drawn = np.random.default_rng(seed).integers(0, len(sums), (DRAWS, len(sums)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    return Estimate(float(values.mean()), *_interval(means), len(values))
+    return Estimate(float(values.mean()), *bootstrap_interval(values, seed=seed, groups=groups), len(values))
 
 
 def correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, seed: int = 0) -> Correlation | None:
@@ -58,12 +54,7 @@ def correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray
         return None
     found = stats.pearsonr(x, y)
     drawn = np.random.default_rng(seed).integers(0, len(x), (DRAWS, len(x)))
-    a, b = x[drawn] - x[drawn].mean(1, keepdims=True), y[drawn] - y[drawn].mean(1, keepdims=True)
-    spread = np.sqrt((a**2).sum(1) * (b**2).sum(1))
-    rs = (a * b).sum(1)[spread > 0] / spread[spread > 0]
-    pearson = Estimate(float(found.statistic), *_interval(rs), len(x))
-    return Correlation(pearson, float(found.pvalue), float(stats.spearmanr(x, y).statistic))
-
-
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
-    return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
+    changing = (np.ptp(x[drawn], 1) > 0) & (np.ptp(y[drawn], 1) > 0)
+    interval = middle(pearson(x[drawn[changing]], y[drawn[changing]]))
+    r = Estimate(float(found.statistic), *interval, len(x))
+    return Correlation(r, float(found.pvalue), float(stats.spearmanr(x, y).statistic))

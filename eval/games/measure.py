@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from describer.statistics import middle
+
 CRITERIA = ("random", "direct", "pmi", "belief")
 
 
@@ -35,7 +37,7 @@ def measured(per_seed: Sequence[np.ndarray], n_draws: int = 1000) -> Measured:
     means = np.stack([one[rng.integers(0, len(one), (n_draws, len(one)))].mean(1) for one in games])
     seeds = rng.integers(0, len(games), (n_draws, len(games)))
     drawn = means[seeds, np.arange(n_draws)[:, None]].mean(1)
-    low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
+    low, high = middle(drawn)
     return Measured(float(np.mean([one.mean() for one in games])), low, high, len(games[0]), len(games))
 
 
