@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from describer.directions import Moments, random_directions
 from describer.errors import ActivationError, AtlasError
 from describer.layout import UnitLayout
-from describer.probe import ProbeSettings, probe
+from describer.probe import ProbeSettings, _joined, _Pass, _result, probe
+from describer.processes import Processes
 from describer.responses import ResponseFile, Responses, Watch
 
 N_IMAGES, UNITS, DIRECTIONS, HEIGHT, WIDTH = 29, 5, 3, 7, 11
@@ -134,3 +135,24 @@ def test_activations_that_are_no_numbers(tmp_path: Path) -> None:
     with pytest.raises(ActivationError, match="'conv' must give finite activations"):
         file.add(maps, torch.zeros(1, 1, 3, 5))
     file.close()
+
+
+def test_the_shares_of_two_processes_are_what_one_sees(net: Net, tmp_path: Path) -> None:
+    settings = ProbeSettings(k=4, batch_size=3)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    alone = probe(net, Noise(), ["conv"], settings, watch=Watch(JUDGING, tmp_path / "one", DIRECTIONS))
+    watch = Watch(JUDGING, tmp_path / "two", DIRECTIONS)
+    passes = [_Pass(net, ["conv"], settings, None, N_IMAGES, watch) for _ in range(2)]
+    for each in passes:
+        each.measure(Noise(), Processes(0, 1))
+    shares = [each.over(Noise(), Processes(index, 2), None) for index, each in enumerate(passes)]
+    with torch.inference_mode():
+        together = _result(_joined(shares), ["conv"], settings, N_IMAGES)
+    assert all(images for images, _ in together.parts)  # both have judging images
+    assert torch.equal(together.exemplars["conv"].images, alone.exemplars["conv"].images)
+    assert torch.equal(together.random["conv"].images, alone.random["conv"].images)
+    one, two = alone.responses("conv"), together.responses("conv")
+    assert torch.equal(one.images, two.images)
+    for name in ("peaks", "means", "random_peaks", "random_means"):
+        assert torch.allclose(getattr(one, name), getattr(two, name), atol=1e-5)

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,3 +208,26 @@ def test_forms_are_heard_concept_by_concept(reader: LabelReader) -> None:
         sky, grass, water = reader.simulate(words, reader.embed_images([scenes.image(index)]))[:, 0].tolist()
         wanted = [min(sky, 1 - max(grass, water)), max(sky, water), 1 - grass, max(sky, min(grass, water)), sky]
         assert found[:, column].tolist() == pytest.approx(wanted)
+
+
+class Stops(LabelNamer):
+    """Stops in the middle, when it is asked for the `left`-th time."""
+
+    left = 1
+
+    def describe(self, exemplars: Any, images: Any, progress: Any = None) -> list[Description]:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().describe(exemplars, images, progress)
+
+
+def test_stopped_while_judging_it_ends_with_the_same_atlas(reader: LabelReader, tmp_path: Path) -> None:
+    target, images = planted_network(FEWEST, SEED, UNITS[:5])
+    judge = Judge(reader, TrustSettings(directions=7, draws=20))
+    whole = describe(target, images, tmp_path / "whole", [LabelNamer(reader)], judge=judge)
+    with pytest.raises(KeyboardInterrupt):  # units are described, directions are not
+        describe(target, images, tmp_path / "a", [Stops(reader)], judge=judge)
+    assert Atlas.open(tmp_path / "a").units() == []
+    again = describe(target, images, tmp_path / "a", [LabelNamer(reader)], judge=judge)
+    assert again.units() == whole.units() and [row["q"] is None for row in again.units()] == [False] * 5
