@@ -25,7 +25,7 @@ SHOWN = 10
 
 LABELLED = 150
 "Scenes with whose labels `demo` compares units: enough for forms, and few enough for a minute."
-DIRECTIONS = 50
+DIRECTIONS = 100
 "Random directions of a layer that `demo` judges by, half as many as `describe`, to be done in a minute."
 
 

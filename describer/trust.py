@@ -55,8 +55,8 @@ class TrustSettings:
 
     level: float = 0.05
     "share of false ones among the descriptions that are kept, on average"
-    directions: int = 100
-    "random directions of a layer that tell what chance gives"
+    directions: int = 200
+    "random directions of a layer that tell what chance gives; with few, p is too coarse for q to get below the level"
     draws: int = 500
     "bootstrap draws of images"
     seed: int = 0
