@@ -70,7 +70,10 @@ def translated_play(
     seed: int = 0,
     settings: TranslationSettings | None = None,
 ) -> Outcome:
-    """Plays test rounds natively and through every translator; raises DescriberError where the model human is deaf."""
+    """Plays test rounds natively and through every translator; raises DescriberError where the model human is deaf.
+
+    A game of recorded rounds may hold fewer than `n_games` to test with; each is then played once.
+    """
     settings, rng = settings or TranslationSettings(), np.random.default_rng((seed, 11))
     generator = torch.Generator().manual_seed(seed)
     rounds = game.sample(n_games, "test", rng)
@@ -82,13 +85,13 @@ def translated_play(
     codes = players.channel(players.speaker(met), generator)
     means, lexicon = players.speaker(contexts), human_log_likelihood(players, contexts)
     ours = gaussian_log_likelihood(torch.cat((sent, codes)), means, DEVIATION)
-    into_words, into_codes = (ours[:n_games], lexicon), (lexicon, ours[n_games:])
+    into_words, into_codes = (ours[: len(rounds)], lexicon), (lexicon, ours[len(rounds) :])
     for criterion in CRITERIA:
         outcome.said[criterion] = _translated(*into_words, criterion, seed, settings)
         codes_of = _translated(*into_codes, criterion, seed, settings)
         outcome.codes[criterion] = codes_of[rounds.utterance]
         if criterion == "random":  # anew for every game: there are few utterances, and one draw of each says little
-            outcome.codes[criterion] = torch.rand(n_games, len(codes), generator=generator).topk(max(KS), 1).indices
+            outcome.codes[criterion] = torch.rand(len(rounds), len(codes), generator=generator).topk(max(KS), 1).indices
         for k in KS:
             _through(players, rounds, codes, criterion, k, outcome)
     return outcome

@@ -20,21 +20,29 @@ DEVIATION = 0.3
 "of the channel's noise, in each of a message's numbers; a message's mean has length 1"
 MESSAGE = 64
 HIDDEN = 256
+NEAR = 0.1
+"Distance of features below which the direction of a difference fades: six units of Lab."
 
 
 class Reader(nn.Module):
-    """What a speaker knows: the target beside each of the others, averaged."""
+    """What a speaker knows: the target beside each of the others, averaged.
 
-    def __init__(self, n_features: int, size: int, hidden: int = HIDDEN) -> None:
+    `directed`, it is told also in which direction the two differ, however little: close colours are told apart sooner.
+    """
+
+    def __init__(self, n_features: int, size: int, directed: bool = False, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.pair = nn.Linear(3 * n_features, hidden)
+        self.directed = directed
+        self.pair = nn.Linear((3 + directed) * n_features, hidden)
         self.out = nn.Linear(hidden, size)
 
     def forward(self, candidates: Float[Tensor, "*rounds candidates features"]) -> Float[Tensor, "*rounds size"]:
         """The target comes first."""
         others = candidates[..., 1:, :]
         target = candidates[..., :1, :].expand_as(others)
-        seen = torch.cat((target, others, target - others), -1)
+        apart = target - others
+        direction = [apart / (apart.norm(dim=-1, keepdim=True) + NEAR)] if self.directed else []
+        seen = torch.cat((target, others, apart, *direction), -1)
         return self.out(torch.tanh(self.pair(seen)).mean(-2))
 
 
@@ -89,9 +97,9 @@ def _seen(candidates: Tensor, relative: bool) -> Float[Tensor, "rounds candidate
 class AgentSpeaker(nn.Module):
     """Means of messages, of length 1."""
 
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, n_features: int, directed: bool = False) -> None:
         super().__init__()
-        self.reader = Reader(n_features, MESSAGE)
+        self.reader = Reader(n_features, MESSAGE, directed)
 
     def forward(self, candidates: Float[Tensor, "*rounds candidates features"]) -> Float[Tensor, "*rounds size"]:
         """Without the channel's noise."""
@@ -103,11 +111,11 @@ class HumanSpeaker(nn.Module):
 
     words: Tensor
 
-    def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"], size: int = MESSAGE) -> None:
+    def __init__(self, n_features: int, words: Bool[Tensor, "utterances words"], directed: bool = False) -> None:
         super().__init__()
-        self.reader = Reader(n_features, size)
+        self.reader = Reader(n_features, MESSAGE, directed)
         self.register_buffer("words", words.float(), persistent=False)
-        self.word = nn.Parameter(torch.randn(words.shape[1], size) * 0.1)
+        self.word = nn.Parameter(torch.randn(words.shape[1], MESSAGE) * 0.1)
         self.usual = nn.Parameter(torch.zeros(len(words)))
 
     def forward(self, candidates: Float[Tensor, "*rounds candidates features"]) -> Float[Tensor, "*rounds utterances"]:
@@ -141,11 +149,13 @@ class Players(nn.Module):
         words: Bool[Tensor, "utterances words"],
         product: bool = False,
         relative: bool = False,
+        directed: bool = False,
     ) -> None:
         super().__init__()
-        self.speaker = AgentSpeaker(n_features)
+        self.speaker = AgentSpeaker(n_features, directed)
         self.listener = (Product if product else Scorer)(n_features, MESSAGE, relative)
-        self.human_speaker, self.human_listener = HumanSpeaker(n_features, words), HumanListener(n_features, words)
+        self.human_speaker = HumanSpeaker(n_features, words, directed)
+        self.human_listener = HumanListener(n_features, words)
 
     @staticmethod
     def channel(means: Float[Tensor, "rounds size"], generator: torch.Generator) -> Float[Tensor, "rounds size"]:

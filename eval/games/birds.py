@@ -45,8 +45,11 @@ def load(data: str | Path | None, seed: int = 0) -> ReferenceGame:
         birds = kinds[kind] ^ (rng.random((n, 2, len(lexicon))) < CHANGED)
         features = 2 * (birds - rates) @ mixture + NOISE * rng.standard_normal((n, 2, N_FEATURES)) / 4
         said = drawn_rows(birds[:, 0] * (1 - SLIP) + SLIP, rng)
-        shown = tuple(tuple(_words(bird, rates, lexicon) for bird in pair) for pair in birds)
-        return Rounds(torch.from_numpy(features.astype(np.float32)), torch.from_numpy(said.astype(np.int64)), shown)
+
+        def show() -> list[list[str]]:
+            return [[_words(bird, rates, lexicon) for bird in pair] for pair in birds]
+
+        return Rounds(torch.from_numpy(features.astype(np.float32)), torch.from_numpy(said.astype(np.int64)), show)
 
     source = f"a drawn table of {N_KINDS} kinds of birds with {len(lexicon)} attributes"
     return ReferenceGame("birds", 2, N_FEATURES, lexicon, word_table(lexicon), draw, source)

@@ -50,8 +50,7 @@ def load(data: str | Path | None, seed: int = 0) -> ReferenceGame:
         other[clash] = rng.choice(parts[fold], int(clash.sum()))
         pair = np.stack((target, other), 1)
         said = drawn_rows(p_name[target], rng)
-        shown = tuple(tuple(row) for row in hexes[pair].tolist())
-        return Rounds(torch.from_numpy(colours[pair]), torch.from_numpy(said), shown)
+        return Rounds(torch.from_numpy(colours[pair]), torch.from_numpy(said), hexes[pair].tolist)
 
     return ReferenceGame("colors", 2, 3, tuple(lexicon), word_table(lexicon), draw, source)
 

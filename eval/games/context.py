@@ -4,8 +4,9 @@
 
 The dialogues are Monroe, Hawkins, Goodman & Potts 2017, Colors in Context. The first message of a round counts, without
 words that say nothing of a colour; what was said fewer than ten times is left out. A fold holds whole games of two
-people. The stand-in takes the XKCD words of `colors` and a speaker who prefers, among words that fit the target, those
-that fit the others less (Frank & Goodman 2012).
+people. Three seeds in a row test with all recorded rounds, each with another third of them and with each round once.
+The stand-in takes the XKCD words of `colors` and a speaker who prefers, among words that fit the target, those that fit
+the others less (Frank & Goodman 2012).
 """
 
 import csv
@@ -27,11 +28,11 @@ from describer.eval.games.rounds import Fold, ReferenceGame, Rounds, drawn_rows,
 
 FILE = "colors/colors_in_context.csv"
 MIN_COUNT = 10
-"How often something must have been said to enter the lexicon."
+"How often something must have been said to enter the lexicon: with 3, model humans do not learn what is rare."
 JITTER = 4.0
 "Deviation, in Lab, of what is added to the colours one learns from: there are few of them."
-SHARES = (0.65, 0.05, 0.3)
-"Of the games: the test fold must hold enough rounds."
+N_PARTS, VALIDATION = 3, 20
+"The games are dealt into three parts, for one seed each to test with; every twentieth of the others validates."
 IDLE = frozenset((
     "a", "an", "the", "is", "are", "it", "its", "thats", "this", "that", "one", "ones", "of", "to", "in", "on", "and",
     "or", "for", "with", "from", "out", "target", "color", "colour", "colors", "box", "square", "shade", "please",
@@ -62,15 +63,14 @@ def load(data: str | Path | None, seed: int = 0) -> ReferenceGame:
     if path is None or not path.is_file():
         return _drawn(seed, "" if path is None else f" (default, as there is no {path})")
     dialogues, lexicon = read_dialogues(path)
-    n_pairs = int(dialogues.game.max()) + 1
-    parts = {fold: np.flatnonzero(np.isin(dialogues.game, some)) for fold, some in folds(n_pairs, seed, SHARES).items()}
+    parts, n_pairs = dealt(dialogues.game, seed), len(np.unique(dialogues.game))
     source = f"{len(dialogues.said)} recorded rounds of {n_pairs} pairs of people, who solved {dialogues.solved:.1%}; "
-    source += f"{len(lexicon)} utterances; {len(parts['test'])} rounds to test with"
+    source += f"{len(lexicon)} utterances; a third of the rounds to test with, each once"
 
     def draw(n: int, fold: Fold, rng: np.random.Generator) -> Rounds:
-        rows = np.resize(rng.permutation(parts[fold]), n) if fold == "test" else rng.choice(parts[fold], n)
+        rows = rng.permutation(parts[fold])[:n] if fold == "test" else rng.choice(parts[fold], n)
         lab = dialogues.lab[rows]
-        turned = rng.random((n, 1, 1)) < 0.5  # the distractors in either order
+        turned = rng.random((len(rows), 1, 1)) < 0.5  # the distractors in either order
         lab[:, 1:] = np.where(turned, lab[:, :0:-1], lab[:, 1:])
         if fold == "train":
             lab = lab + JITTER * rng.standard_normal(lab.shape)
@@ -79,12 +79,29 @@ def load(data: str | Path | None, seed: int = 0) -> ReferenceGame:
     return ReferenceGame("context", 3, 3, tuple(lexicon), word_table(lexicon), draw, source)
 
 
+def dealt(game: Int64[np.ndarray, " rounds"], seed: int) -> dict[Fold, np.ndarray]:
+    """Rounds of each fold, whole games together: part `seed % 3` of three of about as many rounds is to test with."""
+    pairs, sizes = np.unique(game, return_counts=True)
+    parts: list[list[int]] = [[] for _ in range(N_PARTS)]
+    for place in np.random.default_rng((seed // N_PARTS, 51)).permutation(len(pairs)).tolist():
+        min(parts, key=lambda part: sizes[part].sum()).append(place)
+    test = parts.pop(seed % N_PARTS)
+    rest = [place for part in parts for place in part]
+    chosen: dict[Fold, list[int]] = {
+        "train": [place for number, place in enumerate(rest) if number % VALIDATION],
+        "val": rest[::VALIDATION],
+        "test": test,
+    }
+    return {fold: np.flatnonzero(np.isin(game, pairs[some])) for fold, some in chosen.items()}
+
+
 def rounds_of_lab(lab: Float[np.ndarray, "rounds candidates 3"], said: np.ndarray) -> Rounds:
     """Rounds of these colours."""
-    hexes = [to_hex(rgb) for rgb in srgb_of_lab(lab.reshape(-1, 3))]
-    n = lab.shape[1]
-    shown = tuple(tuple(hexes[start : start + n]) for start in range(0, len(hexes), n))
-    return Rounds(torch.from_numpy(features_of_lab(lab).astype(np.float32)), torch.from_numpy(said), shown)
+
+    def show() -> list[list[str]]:
+        return [[to_hex(rgb) for rgb in srgb_of_lab(colours)] for colours in lab]
+
+    return Rounds(torch.from_numpy(features_of_lab(lab).astype(np.float32)), torch.from_numpy(said), show)
 
 
 def plain(message: str) -> str:

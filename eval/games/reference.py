@@ -19,12 +19,14 @@ from describer.eval.games.rounds import ReferenceGame
 from describer.eval.games.swatches import draw_examples
 from describer.eval.games.training import CARRIED, PlayersRecipe, load_players, train_players
 from describer.eval.games.worlds import load_game
-from describer.eval.translation import KS, NATIVE, Outcome, translated_play
+from describer.eval.translation import KS, NATIVE, Outcome, TranslationSettings, translated_play
 from describer.training.recipe import read_recipe
 
 TITLES = {"colors": "Colours", "context": "Colours in context", "birds": "Birds"}
 RECIPES = Path(describer.training.__file__).parent / "recipes"
 N_EXAMPLES = 8
+N_CODES = {"colors": 100, "context": 1000, "birds": 100}
+"Messages of the agent into which people's utterances are translated; three candidates ask for more of them."
 PAIRS = (("R", "H"), ("H", "R"))
 
 Numbers = dict[tuple[str, str, str], float]
@@ -57,15 +59,17 @@ def play_reference(
         players = None if fresh else load_players(CARRIED / f"{name}-{seed}", game)
         carried += [seed] if players else []
         players = players or _trained(game, seed, progress)
-        outcomes.append(translated_play(game, players, n_games, seed))
+        outcomes.append(translated_play(game, players, n_games, seed, TranslationSettings(n_codes=N_CODES[name])))
         games.append(game)
         if progress:
             progress("playing", len(outcomes), len(seeds))
-    examples = tuple(_example(games[0], outcomes[0], index) for index in range(min(N_EXAMPLES, n_games)))
+    played = [len(outcome.rounds) for outcome in outcomes]
+    examples = tuple(_example(games[0], outcomes[0], index) for index in range(min(N_EXAMPLES, played[0])))
     rows = tuple(_rows(name, outcomes))
     spent = f"{time.monotonic() - started:.0f} s, {time.process_time() - cpu:.0f} s of CPU time, {platform.machine()}"
     told = f"players of seed {', '.join(map(str, carried))} were carried along; " if carried else ""
-    notes = (games[0].source, f"seeds {', '.join(map(str, seeds))}, {n_games} games each; {told}{spent}")
+    n_played = f"{min(played)}" if min(played) == max(played) else f"{min(played)} to {max(played)}"
+    notes = (games[0].source, f"seeds {', '.join(map(str, seeds))}, {n_played} games each; {told}{spent}")
     title = f"{TITLES[name]}: agents' messages in people's words, and back"
     return GameReport(name, title, rows, examples, notes, draw_examples(title, notes[0], examples, rows))
 

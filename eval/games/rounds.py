@@ -10,6 +10,7 @@ Who listens must not know that the target comes first: scorers treat all candida
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -30,11 +31,16 @@ class Rounds:
     "what agents see of each candidate; the first is the target"
     utterance: Int64[Tensor, " rounds"]
     "what a person said, an index of the lexicon"
-    shown: tuple[tuple[str, ...], ...]
-    "every candidate for people: '#rrggbb', or words"
+    show: Callable[[], Sequence[Sequence[str]]]
+    "makes `shown`: training, which shows nobody anything, is spared half of its time"
 
     def __len__(self) -> int:
         return len(self.utterance)
+
+    @cached_property
+    def shown(self) -> tuple[tuple[str, ...], ...]:
+        """Every candidate of every round for people: '#rrggbb', or words."""
+        return tuple(tuple(row) for row in self.show())
 
     @property
     def hypotheses(self) -> Float[Tensor, "rounds hypotheses candidates features"]:
@@ -64,7 +70,7 @@ class ReferenceGame:
             raise DescriberError("a lexicon must hold an utterance. Got an empty one. Lower min_count.")
 
     def sample(self, n: int, fold: Fold, rng: np.random.Generator) -> Rounds:
-        """n rounds of a fold."""
+        """n rounds of a fold; of recorded ones to test with, no more than there are."""
         return self.draw(n, fold, rng)
 
 

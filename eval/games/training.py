@@ -52,6 +52,10 @@ class PlayersRecipe:
     "whether the agents' listener takes a product of candidate and message, as suits many attributes"
     relative: bool = False
     "whether it also sees how a candidate differs from the others: more is found, and messages tell less of the target"
+    shares: bool = False
+    "whether values are a softmax of scores, as just one candidate is the target: near ones are told apart sooner"
+    directed: bool = False
+    "whether speakers are told also the direction in which candidates differ, which helps where they differ little"
     explore: float = 0.1
     "probability that the listener chooses at random"
     seed: int = 0
@@ -82,11 +86,11 @@ def train_players(
     if recipe.steps < 1 or recipe.batch < 1:
         raise RecipeError(f"steps and batch must be at least 1. Got {recipe.steps} and {recipe.batch}. Raise them.")
     torch.manual_seed(recipe.seed)
-    players = Players(game.n_features, game.words, recipe.product, recipe.relative)
+    players = Players(game.n_features, game.words, recipe.product, recipe.relative, recipe.directed)
     lessons = Lessons(game, recipe)
     fit(
-        Taught(players), lessons, out, recipe.steps, recipe.learning_rate, recipe.seed, resume, every=recipe.steps,
-        bf16=False, progress=progress,
+        Taught(players, recipe.shares), lessons, out, recipe.steps, recipe.learning_rate, recipe.seed, resume,
+        every=recipe.steps, bf16=False, progress=progress,
     )  # fmt: skip
     return players.half().float().eval()
 
@@ -98,7 +102,8 @@ def load_players(folder: Path, game: ReferenceGame) -> Players | None:
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     if about["lexicon"] != list(game.lexicon) or about["source"] != game.source.partition(" (default")[0]:
         return None
-    players = Players(game.n_features, game.words, about["recipe"]["product"], about["recipe"]["relative"])
+    told = about["recipe"]
+    players = Players(game.n_features, game.words, told["product"], told["relative"], told.get("directed", False))
     players.load_state_dict({name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()})
     return players.eval()
 
@@ -124,14 +129,15 @@ class Lessons:
 class Taught(nn.Module):
     """The players with their losses and, for the curves, how often each listener finds the target."""
 
-    def __init__(self, players: Players) -> None:
+    def __init__(self, players: Players, shares: bool = False) -> None:
         super().__init__()
-        self.players = players
+        self.players, self.shares = players, shares
 
     def forward(self, candidates: Tensor, utterance: Tensor, noise: Tensor, at_random: Tensor) -> dict[str, Tensor]:
         """One step of all four."""
         heard = self.players.speaker(candidates) + 0.3 * noise
         values = self.players.listener(candidates, heard).float()  # (rounds, candidates)
+        values = values.softmax(1) if self.shares else values
         choice = torch.where(at_random < 0, values.argmax(1), at_random)
         chosen = values.gather(1, choice[:, None])[:, 0]
         play = F.mse_loss(chosen, (choice == 0).float())

@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from describer.eval.games.agents import DEVIATION, MESSAGE, Players
+from describer.eval.games.agents import DEVIATION, MESSAGE, Players, Reader
 from describer.eval.games.environment import LISTENER, SPEAKER, ReferenceEnv
 from describer.eval.games.measure import belief_choice, measured
 from tests.eval.games.toys import LEXICON, toy_game
 
 
-@pytest.fixture
-def players() -> Players:
+@pytest.fixture(params=[False, True], ids=["", "directed"])
+def players(request: pytest.FixtureRequest) -> Players:
     torch.manual_seed(0)
-    return Players(2, toy_game().words).eval()
+    return Players(2, toy_game().words, directed=request.param).eval()
 
 
 def test_a_message_has_length_one_and_the_channel_adds_noise(players: Players) -> None:
@@ -28,6 +29,16 @@ def test_no_player_can_tell_where_a_candidate_stands(players: Players) -> None:
         torch.testing.assert_close(listener(candidates[:, order], message), listener(candidates, message)[:, order])
     for speaker in (players.speaker, players.human_speaker):
         torch.testing.assert_close(speaker(candidates[:, [0, 2, 1]]), speaker(candidates))
+
+
+def test_a_directed_reader_knows_where_the_others_lie() -> None:
+    reader = Reader(2, 5, directed=True)
+    seen: list[Tensor] = []
+    reader.pair.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    reader(torch.tensor([[[3.0, 4], [0, 0], [3, 4]]]))
+    assert seen[0].shape == (1, 2, 8)
+    assert seen[0][0, 0].tolist() == pytest.approx([3, 4, 0, 0, 3, 4, 3 / 5.1, 4 / 5.1])
+    assert seen[0][0, 1].tolist() == [3, 4, 3, 4, 0, 0, 0, 0]
 
 
 def test_a_model_human_says_one_of_the_lexicon(players: Players) -> None:

@@ -1,4 +1,6 @@
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,13 @@ import torch
 from PIL import Image
 
 from describer.errors import DescriberError, RecipeError
+from describer.eval.games.agents import DEVIATION, Players
 from describer.eval.games.measure import CRITERIA, measured
 from describer.eval.games.printing import print_report, save_picture
 from describer.eval.games.reference import N_EXAMPLES, play_reference
 from describer.eval.games.report import Example, GameReport, Row
 from describer.eval.games.swatches import draw_examples
-from describer.eval.games.training import Lessons, PlayersRecipe, load_players, train_players
+from describer.eval.games.training import Lessons, PlayersRecipe, Taught, load_players, train_players
 from describer.eval.games.worlds import load_game
 from describer.eval.translation import TranslationSettings, translated_play
 from describer.training import train
@@ -38,6 +41,14 @@ def test_the_same_seed_gives_the_same_games() -> None:
     assert all((first.wins[key] == second.wins[key]).all() for key in first.wins)
 
 
+def test_recorded_rounds_are_played_once_where_there_are_fewer() -> None:
+    game = toy_game()
+    few = replace(game, draw=lambda n, fold, rng: game.draw(min(n, 53) if fold == "test" else n, fold, rng))
+    outcome = translated_play(few, knowing_players(), 501, 0, SETTINGS)
+    assert {len(games) for part in (outcome.wins, outcome.beliefs) for games in part.values()} == {53}
+    assert outcome.said["belief"].shape == outcome.codes["random"].shape == (53, 5)
+
+
 def test_a_model_human_that_understands_nothing_fails_loudly() -> None:
     with pytest.raises(DescriberError, match=r"a model human must understand people better than chance \(0\.50\)"):
         translated_play(toy_game(), knowing_players(deaf=True), 201, 0, SETTINGS)
@@ -53,6 +64,27 @@ def test_players_learn_and_tell_their_curves(tmp_path: Path) -> None:
     log = [row for row in json.loads((tmp_path / "log.json").read_text())["log"] if "humans" in row]
     assert steps == list(range(1, 121))
     assert log[-1]["humans"] > log[0]["humans"] + 0.1 and {"agents", "speaking", "loss"} <= set(log[-1])
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_the_value_of_a_choice_moves_to_its_reward(shares: bool) -> None:
+    lessons = Lessons(toy_game(3), PlayersRecipe("x", "toy", batch=11, explore=0.5))
+    batch, players = lessons([3]), Players(2, toy_game().words)
+    candidates, said = batch["candidates"], batch["utterance"].tolist()
+    values = players.listener(candidates, players.speaker(candidates) + DEVIATION * batch["noise"]).double()
+    speaking = players.human_speaker(candidates).double()
+    hearing = players.human_listener(candidates, torch.eye(5)[said]).double()
+    total = 0.0
+    for row in range(11):
+        scores = values[row].tolist()
+        chosen = int(batch["at_random"][row])
+        chosen = scores.index(max(scores)) if chosen < 0 else chosen
+        share = math.exp(scores[chosen]) / sum(map(math.exp, scores))
+        total += ((share if shares else scores[chosen]) - (chosen == 0)) ** 2
+        total -= speaking[row, said[row]].item()
+        total -= hearing[row, 0].item() - math.log(sum(math.exp(score) for score in hearing[row].tolist()))
+    assert (batch["at_random"] >= 0).any() and (batch["at_random"] < 0).any()
+    assert Taught(players, shares)(**batch)["loss"].item() == pytest.approx(total / 11, abs=1e-5)
 
 
 def test_the_same_step_has_the_same_batch() -> None:

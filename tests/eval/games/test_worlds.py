@@ -162,8 +162,23 @@ def test_recorded_rounds_are_dealt_by_pairs_of_people(tmp_path: Path) -> None:
     dialogue_file(tmp_path)
     game = context.load(tmp_path)
     assert game.lexicon == ("blue", "dark grey", "never again") and game.source.startswith("80 recorded rounds")
-    rounds = game.sample(30, "test", rng())
-    assert rounds.candidates.shape == (30, 3, 3)
+    rounds = game.sample(17, "test", rng())
+    assert rounds.candidates.shape == (17, 3, 3)
+    assert len(game.sample(1000, "test", rng())) == 28  # each of seven games' four rounds once
+    assert len(game.sample(1000, "train", rng())) == 1000
+
+
+def test_three_seeds_test_with_every_round_once() -> None:
+    game = np.repeat(rng().permutation(37), rng(1).integers(1, 12, 37))
+    found = [context.dealt(game, seed) for seed in (0, 1, 2)]
+    assert sorted(np.concatenate([one["test"] for one in found]).tolist()) == list(range(len(game)))
+    for one in found:
+        assert sorted(np.concatenate(list(one.values())).tolist()) == list(range(len(game)))
+        pairs = [set(game[rows].tolist()) for rows in one.values()]
+        assert len(set.union(*pairs)) == sum(map(len, pairs)) == 37
+        assert abs(len(one["test"]) - len(game) / 3) < 12
+    again, other = context.dealt(game, 0)["test"], context.dealt(game, 3)["test"]
+    assert again.tolist() == found[0]["test"].tolist() != other.tolist()
 
 
 def test_messages_are_stripped_to_colour_words() -> None:

@@ -16,8 +16,11 @@ def toy_game(n_candidates: int = 2) -> ReferenceGame:
     def draw(n: int, fold: Fold, rng: np.random.Generator) -> Rounds:
         values = rng.uniform(-1, 1, (n, n_candidates, 2)).astype(np.float32)
         place = ((values[:, 0, 0] + 1) / 2 * len(LEXICON)).astype(np.int64).clip(0, len(LEXICON) - 1)
-        shown = tuple(tuple(f"#{int(100 + 99 * one):02x}4040" for one in row[:, 0]) for row in values)
-        return Rounds(torch.from_numpy(values), torch.from_numpy(place), shown)
+
+        def show() -> list[list[str]]:
+            return [[f"#{int(100 + 99 * one):02x}4040" for one in row[:, 0]] for row in values]
+
+        return Rounds(torch.from_numpy(values), torch.from_numpy(place), show)
 
     return ReferenceGame("toy", n_candidates, 2, LEXICON, word_table(LEXICON), draw, "a toy")
 
