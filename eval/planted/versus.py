@@ -25,6 +25,8 @@ from describer.statistics import bootstrap_interval, pearson
 
 AT_A_TIME = 64
 "Pictures that are held while the judge looks at them."
+DIRECTIONS = 10
+"Random directions that are described beside: few, as no score here is compared with theirs."
 Row = dict[str, Any]
 Texts = Sequence[str | None]
 
@@ -112,14 +114,13 @@ def described(
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe
-    from describer.trust import Judge
+    from describer.trust import Judge, TrustSettings
     from describer.view import SeenImages
 
     target = load_target(model, device=device)
     probe_set = load_images(images, target)
-    atlas = describe(
-        target, probe_set, out, describers, layers=[layer], units=units, progress=progress, judge=Judge(judge)
-    )
+    judged = Judge(judge, TrustSettings(directions=DIRECTIONS))
+    atlas = describe(target, probe_set, out, describers, layers=[layer], units=units, progress=progress, judge=judged)
     responses = atlas.responses(layer)
     assert responses is not None, "an atlas that is judged has responses"
     ids = torch.tensor(sorted({row["unit"] for row in atlas.units(layer)}))
