@@ -76,6 +76,7 @@ def test_the_captioner_is_a_listener() -> None:
     assert simulated.shape == (2, 3) and bool(((simulated > 0) & (simulated < 1)).all())
 
 
+@pytest.mark.slow
 def test_the_verb_compares_methods_and_says_who_heard(tmp_path: Path, capsys, monkeypatch) -> None:
     net, captioner, judge = tmp_path / "net.py", tmp_path / "captioner", tmp_path / "listener"
     net.write_text(NET)
