@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import typer
 
 SEED = 7
-SECTIONS = ("help", "scenes", "probe", "captions", "formulas", "search", "scoring")
+SECTIONS = ("help", "scenes", "probe", "captions", "formulas", "search", "beliefs", "scoring")
 UNTRAINED = "torchvision:resnet18"
 SCENES = f"scenes:500:{SEED}"
 BATCH = 16
@@ -196,6 +196,24 @@ def search(units: int = 1_000_000, queries: int = 40, near: int = 10, keep: Path
             slow = sorted(spent)[int(0.95 * len(spent))]
             say(f"{name}: median {1e3 * median(spent):.0f} ms, p95 {1e3 * slow:.0f} ms of {len(spent)} queries")
         say(f"recall@{near} of vectors against exact: {sum(recalls) / len(recalls):.3f}")
+
+
+@app.command()
+def beliefs(messages: int = 1000, utterances: int = 1000, contexts: int = 4096, hypotheses: int = 2) -> None:
+    """Seconds to compare the beliefs of every message with those of every utterance, over all contexts."""
+    import torch
+
+    from describer.beliefs import divergence
+
+    generator = torch.Generator().manual_seed(SEED)
+    sides = [torch.randn(n, contexts, hypotheses, generator=generator) for n in (messages, utterances)]
+    for direction in ("forward", "reverse"):
+        compare = partial(divergence, sides[0], sides[1], direction=direction, weights="mixture")
+        compare()
+        wall = min(seconds(compare) for _ in range(3))
+        spent = min(seconds(compare, clock=time.process_time) for _ in range(3))
+        sizes = f"{messages} x {utterances} x {contexts} x {hypotheses}"
+        say(f"{direction}: {sizes} in {wall:.2f} s, {spent:.2f} s of CPU time, {torch.get_num_threads()} threads")
 
 
 @app.command()
