@@ -250,13 +250,16 @@ def describe(
         terminal.note(line)
     patterns = [pattern for text in layers or [] for pattern in text.split(",")]
     first = Processes.current().index == 0
-    judged_by = load_judge(judge, len(probe_set), k, where, terminal.note if first else None)
+    unjudged: list[str] = []  # said when all else went well
+    judged_by = load_judge(judge, len(probe_set), k, where, unjudged.append)
     with terminal.progress_bars(first) as progress:
         chosen: dict[str, Any] = {"layers": patterns, "units": units, "settings": settings, "judge": judged_by}
         chosen |= {"modes": ModeSettings() if meanings else None}
         atlas = describe_units(target, probe_set, out, describers, progress=progress, **chosen)
     if not first:
         return None
+    for line in unjudged:
+        terminal.note(line)
     return _print_described(atlas, out, as_json)
 
 

@@ -389,8 +389,7 @@ def test_locate(whole: Path) -> None:
 
 
 def test_manifest_reads_what_it_wrote(tmp_path: Path) -> None:
-    manifest = replace(make_manifest(), skipped=(3, 5))
-    manifest.write(tmp_path)
+    (manifest := replace(make_manifest(), skipped=(3, 5))).write(tmp_path)
     assert Manifest.read(tmp_path) == manifest
 
 
