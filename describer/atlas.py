@@ -28,7 +28,7 @@ from describer.exemplars import Exemplars
 from describer.files import PART, disk_faults, renamed
 from describer.lock import FolderLock
 from describer.manifest import LayerEntry, Manifest
-from describer.responses import Responses
+from describer.responses import STRONGEST, Responses
 from describer.unittable import Row, UnitTable, make_row
 
 THUMBNAIL = 112
@@ -122,10 +122,15 @@ class Atlas:
                 exemplars.save(part)
             self._mark(replace(entry, probed=True, methods=()))
 
-    def write_judging(self, responses: Responses, random: Exemplars) -> None:
-        """Write what judges need of a layer, before its exemplars, so that a probed layer has it."""
+    def write_judging(self, responses: Responses, random: Exemplars, images: ImageSource | None = None) -> None:
+        """Write what judges need of a layer, before its exemplars, so that a probed layer has it.
+
+        With `images`, thumbnails of the STRONGEST of every unit as well, for people.
+        """
         self._writable(responses.layer)
         with disk_faults(self.path):
+            for image in [] if images is None else responses.strongest(STRONGEST)[0].unique().tolist():
+                self._write_thumbnail(image, images)
             for name, kept in (("responses", responses), ("random", random)):
                 (self.path / name).mkdir(exist_ok=True)
                 with renamed(self._file(name, responses.layer)) as part:

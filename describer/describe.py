@@ -234,7 +234,8 @@ def _write_exemplars(atlas: Atlas, found: ProbeResult, seen: SeenImages, report:
     for number, exemplars in enumerate(found.exemplars.values()):
         report("writing exemplars", number, len(found.exemplars))
         if exemplars.layer in found.random:
-            atlas.write_judging(found.responses(exemplars.layer), found.random[exemplars.layer].first(k))
+            random = found.random[exemplars.layer].first(k)
+            atlas.write_judging(found.responses(exemplars.layer), random, seen)
         if wide:
             atlas.write_wide(exemplars)
         atlas.write_exemplars(exemplars.first(k), seen)

@@ -25,6 +25,8 @@ from describer.errors import ActivationError, AtlasError
 from describer.files import PART
 
 FORMAT = "describer-responses-1"
+STRONGEST = 4
+"Judging images a unit of which the atlas keeps a thumbnail, so that its pages can show what its score rests on."
 _TENSORS = ("unit_ids", "images", "peaks", "means", "random_peaks", "random_means")
 
 
@@ -63,6 +65,11 @@ class Responses:
         at = torch.tensor([place[unit] for unit in unit_ids.tolist()], dtype=torch.int64)
         rows = unit_ids, self.images, self.peaks[at], self.means[at], self.random_peaks, self.random_means
         return Responses(self.layer, *rows)
+
+    def strongest(self, n: int) -> tuple[Int64[Tensor, "units strongest"], Float[Tensor, "units strongest"]]:
+        """(images, means): the n images with the highest mean over places of every unit, highest first."""
+        means, at = self.means.topk(min(n, len(self.images)), 1)
+        return self.images[at], means
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""

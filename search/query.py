@@ -64,7 +64,7 @@ class Filters:
     methods: tuple[str, ...] = ()
     "units that these methods described; none: all"
     min_score: float | None = None
-    "least score of the description: of a form its score, of a caption its PMI in nats"
+    "least score of a description that stands: r where it was judged, else of a form its score, of a caption its PMI"
     has_formula: bool | None = None
     "only units with, or only units without, a logical form"
 
@@ -96,7 +96,7 @@ class Filters:
         if self.methods:
             parts.append(f"method IN ({quoted(self.methods)})")
         if self.min_score is not None:
-            parts.append(f"strength >= {float(self.min_score)!r}")
+            parts.append(f"strength >= {float(self.min_score)!r} AND description IS NOT NULL")
         if self.has_formula is not None:
             parts.append(f"has_formula = {str(self.has_formula).lower()}")
         return " AND ".join(parts) or None

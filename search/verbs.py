@@ -48,7 +48,7 @@ def search(
     layer: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="only these, repeated or with commas")] = None,
     method: Annotated[str | None, typer.Option(metavar="METHODS", help="only described by these; with commas")] = None,
     min_score: Annotated[
-        float | None, typer.Option(metavar="X", help="only descriptions of this score: PMI of captions, IoU of forms")
+        float | None, typer.Option(metavar="X", help="only descriptions of this score: r if judged, else PMI or IoU")
     ] = None,
     formula: Annotated[
         bool | None, typer.Option("--formula/--no-formula", help="only units with, or without, a formula")

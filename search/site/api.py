@@ -35,9 +35,21 @@ def unit_json(links: Links, library: Library, sheet: UnitSheet) -> dict[str, Any
         "levels": list(sheet.levels),
         "descriptions": [with_examples(library.path, row) for row in rows],
         "exemplars": exemplars,
+        "judging": _judging(links, sheet),
         "neighbours": near,
     }
     return plain(found)
+
+
+def _judging(links: Links, sheet: UnitSheet) -> dict[str, Any] | None:
+    """What the unit answers on the images that judge its descriptions."""
+    if sheet.evidence is None:
+        return None
+    shown = [
+        {"image": each.image, "mean": each.activation, "picture": links.picture(each.image)}
+        for each in sheet.evidence.shown
+    ]
+    return {"images": sheet.evidence.n_images, "median": sheet.evidence.middle, "strongest": shown}
 
 
 def layers_json(links: Links, library: Library) -> list[dict[str, Any]]:
@@ -57,6 +69,7 @@ def found_json(links: Links, found: list[Found]) -> list[dict[str, Any]]:
         {
             **{"id": each.card.id, "layer": each.card.layer, "unit": each.card.unit, "why": each.note},
             **{"description": each.card.text, "formula": each.card.formula, "score": each.card.score},
+            **{"measure": each.card.measure, "reliable": each.card.reliable, "withdrawn": each.card.withdrawn},
             "url": links.unit(each.card.layer, each.card.unit),
         }
         for each in found

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from PIL import Image
 from starlette.datastructures import UploadFile
@@ -27,7 +27,7 @@ from describer.errors import DescriberError
 from describer.search.site.api import found_json, layers_json, unit_json
 from describer.search.site.common import KEPT_BRIEFLY, UNIT, answer_faults, answer_files, guarded, links_of, unit_of
 from describer.search.site.finding import Finder, Found, UnitFinder, told
-from describer.search.site.grid import GridQuery
+from describer.search.site.grid import GridQuery, number
 from describer.search.site.guard import LOCAL
 from describer.search.site.library import Library
 from describer.search.site.pages import Pages
@@ -55,10 +55,10 @@ class Site:
         self._one_at_a_time = Lock()  # indexes and models are made for one caller
         self._rendered: OrderedDict[tuple[Hashable, ...], str] = OrderedDict()
 
-    def find(self, text: str, k: int, layer: str, how: str) -> list[Found]:
-        """Units by words."""
+    def find(self, text: str, k: int, layer: str, how: str, least: str = "") -> list[Found]:
+        """Units by words, of the score `least` or a higher one; what is no number is no bound."""
         with self._one_at_a_time:
-            return self._finder.by_text(text, k, layer, how)
+            return self._finder.by_text(text, k, layer, how, number(least))
 
     def find_picture(self, picture: Image.Image, layer: str) -> list[Found]:
         """Units by a picture."""
@@ -107,6 +107,7 @@ async def _sent(request: Request) -> bytes:
 
 
 SentPicture = Annotated[bytes, Depends(_sent)]
+Least = Annotated[str, Query(alias="min")]
 
 
 def make_app(
@@ -136,9 +137,11 @@ def _answer_programs(app: FastAPI, site: Site) -> None:
         return JSONResponse(layers_json(links_of(request), site.library))
 
     @app.get("/api/search")
-    def search(request: Request, q: str = "", layer: str = "", how: str = "fused", k: str = "") -> Response:
+    def search(
+        request: Request, q: str = "", layer: str = "", how: str = "fused", k: str = "", least: Least = ""
+    ) -> Response:
         n_wanted = min(int(k), MOST_FOUND) if re.fullmatch("[1-9][0-9]{0,5}", k) else N_FOUND
-        found = site.find(q[:200], n_wanted, layer, how) if q.strip() else []
+        found = site.find(q[:200], n_wanted, layer, how, least) if q.strip() else []
         return JSONResponse(found_json(links_of(request), found))
 
     @app.get("/api/{path:path}")
@@ -149,17 +152,18 @@ def _answer_programs(app: FastAPI, site: Site) -> None:
 
 def _answer_home(app: FastAPI, site: Site) -> None:
     @app.get("/")
-    def home(request: Request, q: str = "", layer: str = "", how: str = "fused") -> Response:
+    def home(request: Request, q: str = "", layer: str = "", how: str = "fused", least: Least = "") -> Response:
         q, found, fault = q[:200].strip(), None, ""
         if q:
             try:
-                found = site.find(q, N_FOUND, layer, how)
+                found = site.find(q, N_FOUND, layer, how, least)
             except DescriberError as error:
                 found, fault = [], told(error)
         links = links_of(request)
         if not q:
             return HTMLResponse(site.rendered(("home", links.origin), lambda: site.pages.home(links)))
-        return HTMLResponse(site.pages.home(links, found, q=q, layer=layer, how=how, fault=fault))
+        asked = {"q": q, "layer": layer, "how": how, "least": least[:20], "fault": fault}
+        return HTMLResponse(site.pages.home(links, found, **asked))
 
     @app.post("/")
     def by_picture(request: Request, picture: SentPicture, layer: str = "") -> Response:

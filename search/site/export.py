@@ -28,7 +28,7 @@ from describer.search.site.sheet import Telling, UnitSheet
 
 MOST_BYTES = 300_000
 "Of one unit: page, JSON, preview and every picture it shows."
-FORMAT = 1
+FORMAT = 2
 ASSET_FILES = ("site.css", "site.js", "search.js", "icon.svg")
 Progress = Callable[[str, int, int], None]
 
@@ -95,7 +95,7 @@ class Export:
 
     def _fitting(self, sheet: UnitSheet, spent: int) -> tuple[UnitSheet, bytes, bytes]:
         """The sheet with as many pictures as fit beside what is spent, its page and JSON; the strongest stay."""
-        bare = replace(sheet, exemplars=(), tellings=tuple(map(_words_alone, sheet.tellings)))
+        bare = replace(sheet, exemplars=(), evidence=None, tellings=tuple(map(_words_alone, sheet.tellings)))
         tried = [replace(sheet, exemplars=sheet.exemplars[:n]) for n in _fewer(len(sheet.exemplars))]
         page, text, told = sheet, b"", b""
         for page in [*tried, bare]:
@@ -137,6 +137,7 @@ class Export:
             [
                 *(card.unit, card.text, card.formula, None if card.score is None else round(card.score, 4)),
                 *(int(card.dead), [s.image for s in self.library.shown(layer, card.unit, IN_GRID, 2)]),
+                *(card.measure, card.reliable, card.withdrawn),
             ]
             for card in self.library.cards(layer)
         ]

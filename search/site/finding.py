@@ -36,8 +36,8 @@ class Found:
 class UnitFinder(Protocol):
     """What the pages ask of a search."""
 
-    def by_text(self, text: str, k: int, layer: str, how: str) -> list[Found]:
-        """At most k units by words, of one layer or, where that is empty, of all."""
+    def by_text(self, text: str, k: int, layer: str, how: str, least: float | None = None) -> list[Found]:
+        """At most k units by words, of one layer or (empty) of all, whose score is at least `least`."""
         ...
 
     def by_picture(self, picture: Image, k: int, layer: str, model: Model) -> list[Found]:
@@ -66,10 +66,10 @@ class Finder:
             self._kept, self._ready = (self._library.atlas, Searcher(self._library.atlas)), False
         return self._kept[1]
 
-    def by_text(self, text: str, k: int, layer: str, how: str) -> list[Found]:
+    def by_text(self, text: str, k: int, layer: str, how: str, least: float | None = None) -> list[Found]:
         """The units that words mean; DescriberError where they cannot be searched."""
         how = how if how in WAYS else "fused"
-        hits = self._searcher.search(text, k=k, layers=_only(layer), how=how)
+        hits = self._searcher.search(text, k=k, layers=_only(layer), how=how, min_score=least)
         self._ready = True
         return self._cards(hits)
 

@@ -13,6 +13,14 @@ from dataclasses import dataclass
 from describer.search.site.library import Card
 
 PER_PAGE = 48
+KINDS = {
+    "described": "described",
+    "reliable": "judged reliable",
+    "withdrawn": "withdrawn",
+    "silent": "no reliable description",
+    "dead": "dead",
+}
+"Which units can be asked for -> what a reader is told."
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class GridQuery:
     method: str = ""
     "told by this method; empty: by the first that has words"
     kind: str = ""
-    "described, silent (no reliable description), dead or empty for all"
+    "described, reliable (judged so), withdrawn (judged not so), silent (no reliable description), dead; empty: all"
     least: float | None = None
     "units with a lower score are left out"
     by_score: bool = False
@@ -37,8 +45,8 @@ class GridQuery:
         return cls(
             asked.get("q", "")[:200],
             asked.get("method", "")[:40],
-            kind if kind in ("described", "silent", "dead") else "",
-            _number(asked.get("min", "")),
+            kind if kind in KINDS else "",
+            number(asked.get("min", "")),
             asked.get("sort") == "score",
             int(page) if re.fullmatch("[1-9][0-9]{0,6}", page := asked.get("page", "1")) else 1,
         )
@@ -59,7 +67,9 @@ class GridQuery:
 
     def _fits(self, card: Card) -> bool:
         kinds = {"described": card.text is not None, "silent": card.text is None and not card.dead, "dead": card.dead}
-        text = f"{card.told} {card.formula or ''} {card.id}".lower()
+        kinds |= {"reliable": card.reliable is True, "withdrawn": card.withdrawn is not None}
+        taken_back = card.withdrawn if self.kind == "withdrawn" else None  # else words that do not hold would be found
+        text = f"{card.told} {card.formula or ''} {taken_back or ''} {card.id}".lower()
         high = self.least is None or (card.score is not None and card.score >= self.least)
         told = not self.method or self.method in card.methods
         return high and told and kinds.get(self.kind, True) and all(w in text for w in self.words.lower().split())
@@ -75,7 +85,8 @@ def n_pages(cards: Sequence[Card]) -> int:
     return max(-(-len(cards) // PER_PAGE), 1)
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
+    """The number that a reader wrote; None for what is none."""
     try:
         value = float(text)
     except ValueError:

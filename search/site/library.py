@@ -23,9 +23,22 @@ from describer.errors import AtlasError
 from describer.exemplars import Exemplars
 from describer.search.dissection import open_dissections
 from describer.search.examples import KINDS, TOLD, read_examples
+from describer.search.site.judging import Judging
 from describer.search.site.neighbours import Neighbours
 from describer.search.site.outlines import mask_outline, outline
-from describer.search.site.sheet import Beside, Examples, Shown, Telling, UnitSheet, cut, facts_of, score_of, silence
+from describer.search.site.sheet import (
+    Beside,
+    Evidence,
+    Examples,
+    Shown,
+    Telling,
+    UnitSheet,
+    cut,
+    facts_of,
+    score_of,
+    silence,
+    verdict_of,
+)
 from describer.unittable import Row
 from describer.upsample import Padding, upsample
 
@@ -60,6 +73,14 @@ class Card:
     dead: bool
     activation: float | None
     methods: tuple[str, ...]
+    measure: str = ""
+    "what the score is: r on other images, PMI or IoU"
+    interval: tuple[float, float] | None = None
+    "of r, 95 %"
+    reliable: bool | None = None
+    "None: not judged"
+    withdrawn: str | None = None
+    "words that were taken back, where the unit has no others"
 
     @property
     def id(self) -> str:
@@ -91,9 +112,15 @@ class LayerView:
         return sum(card.dead for card in self.cards)
 
     @property
+    def withdrawn(self) -> int:
+        """Units whose words were taken back."""
+        return sum(card.withdrawn is not None for card in self.cards)
+
+    @property
     def best(self) -> list[Card]:
         """A few units whose words are sure, no text twice."""
-        ranked = sorted((card for card in self.cards if card.score is not None), key=lambda card: -(card.score or 0))
+        told = [card for card in self.cards if card.score is not None and card.text is not None]
+        ranked = sorted(told, key=lambda card: -(card.score or 0))
         return list({card.text: card for card in reversed(ranked)}.values())[::-1][:4]
 
 
@@ -193,7 +220,13 @@ class Library:
             position=place + 1,
             n_units=len(units),
             neighbours=tuple(self.coactive(layer, unit)),
+            evidence=self.evidence(layer, unit),
         )
+
+    def evidence(self, layer: str, unit: int) -> Evidence | None:
+        """What the unit answers on the images that judge; None where none do."""
+        judging = self._keep(("judging", layer), lambda: Judging.of(self.atlas.responses(layer)), KEPT)
+        return None if judging is None else judging.evidence(unit, self.path / "thumbnails")
 
     def coactive(self, layer: str, unit: int) -> list[Beside]:
         """Units that share exemplar images with this one, nearest first."""
@@ -220,7 +253,9 @@ class Library:
 
     def _telling(self, row: Row) -> Telling:
         candidates = tuple({**c, "text": cut(c["text"])} for c in row["n_best"][:N_CANDIDATES])
-        return Telling(row["method"], cut(row["description"]), facts_of(row), candidates, tuple(self._examples(row)))
+        meanings = tuple((cut(each["text"]) or "", float(each["share"])) for each in row["meanings"])
+        words, examples = cut(row["description"]), tuple(self._examples(row))
+        return Telling(row["method"], words, facts_of(row), candidates, examples, verdict_of(row), meanings)
 
     def _examples(self, row: Row) -> list[Examples]:
         found = []
@@ -274,19 +309,24 @@ def _rank(row: Row) -> tuple[int, str]:
 def _card(layer: str, unit: int, rows: list[Row], dead: bool, method: str | None) -> Card:
     wanted = [row for row in rows if method in (None, row["method"])]
     row = next((row for row in wanted if row["description"]), wanted[0] if wanted else None)
-    formula = next((row["formula"] for row in rows if row["formula"]), None)
-    text = cut(row["description"]) if row else None
+    formula = next((row["formula"] for row in rows if row["formula"] and row["reliable"] is not False), None)
+    text, verdict = (cut(row["description"]), verdict_of(row)) if row else (None, None)
+    score, measure = score_of(row) if row else (None, "")
     return Card(
         layer,
         unit,
         text,
         text or silence(dead, bool(wanted)),
         row["method"] if row else None,
-        score_of(row) if row else None,
+        score,
         cut(formula) if formula != (row and row["description"]) else None,
         dead,
         row["activation"] if row else None,
         tuple(each["method"] for each in rows),
+        measure,
+        (verdict.low, verdict.high) if verdict else None,
+        verdict.reliable if verdict else None,
+        verdict.withdrawn if verdict else None,
     )
 
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from describer import __version__
 from describer.search.site.charts import layer_map, peaks_chart
 from describer.search.site.finding import WAYS, Found
-from describer.search.site.grid import GridQuery, n_pages, page_of
+from describer.search.site.grid import KINDS, GridQuery, n_pages, page_of
 from describer.search.site.library import COARSE, IN_GRID, Card, Library
 from describer.search.site.links import FileLinks, Links
 from describer.search.site.outlines import SIDE
@@ -48,12 +48,12 @@ class Pages:
     def home(self, links: Links, found: Sequence[Found] | None = None, **asked: str) -> str:
         """The first page; with `found` that of a search."""
         layers = self._library.overview()
-        scores = {layer.name: [card.score for card in layer.cards] for layer in layers}
+        scores = {layer.name: [card.score if card.text else None for card in layer.cards] for layer in layers}
         known = [score for of_layer in scores.values() for score in of_layer if score is not None]
         bounds = (min(known), max(known)) if known else (0.0, 1.0)
         maps = {name: layer_map(of_layer, bounds) for name, of_layer in scores.items()}
         results = None if found is None else [(each, self._thumbs(each.card)) for each in found]
-        told = {"q": "", "layer": "", "how": "fused", "fault": "", "picture": ""} | asked
+        told = {"q": "", "layer": "", "how": "fused", "least": "", "fault": "", "picture": ""} | asked
         return self._page("home.html", links, layers=layers, maps=maps, results=results, ways=WAYS, **told)
 
     def layer(self, links: Links, name: str, query: GridQuery) -> str:
@@ -71,6 +71,7 @@ class Pages:
             n_units=len(everything),
             n_chosen=len(cards),
             n_pages=n_pages(cards),
+            kinds=KINDS,
             layers=self._library.atlas.layers,
         )
 

@@ -20,7 +20,7 @@ def preview(library: Library, layer: str, unit: int) -> bytes:
     card, shown = library.card(layer, unit), library.shown(layer, unit, N_EXEMPLARS, 2)
     masks = library.masks(layer, unit, THUMBNAIL * FINE)[: len(shown)]
     images = tuple(Image.open(io.BytesIO(library.picture(each.image))).convert("RGB") for each in shown)
-    scores = () if card.score is None else (f"{card.score:.2f}",)
+    scores = () if card.score is None or card.text is None else (f"{card.measure} {card.score:.2f}",)
     told = UnitCard(card.id, card.text, scores, (), images, masks, card.dead)
     sheet, file = contact_sheet([told], n_exemplars=N_EXEMPLARS, side=112), io.BytesIO()
     sheet.save(file, "JPEG", quality=QUALITY)

@@ -21,6 +21,7 @@ MEANINGS = {
     "coverage": ("holds where it fires", "{:.1%}", "of the pixels the unit fires on"),
     "concept_iou": ("IoU of one concept", "{:.3f}", "the best that a single concept reaches"),
     "length": ("length", "{:.0f}", "concepts in the form"),
+    "form_score": ("score of the search", "{:.3f}", "IoU, less for every concept beyond the first"),
 }
 "score -> its name, how it is written, what it means"
 LONGEST = 400
@@ -58,6 +59,28 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """How well a text foretells what the unit does on images it was not made from; see docs/trust.md."""
+
+    r: float
+    "Pearson's r of what a listener expects from the text and what the unit answers"
+    low: float
+    high: float
+    "its 95 % interval"
+    p: float
+    q: float
+    "p adjusted for all units of the layer"
+    reliable: bool
+    withdrawn: str | None
+    "the text that was taken back"
+
+    @property
+    def interval(self) -> str:
+        """r with its interval, in words."""
+        return f"{self.r:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True)
 class Telling:
     """What one method says of the unit."""
 
@@ -67,6 +90,21 @@ class Telling:
     candidates: tuple[dict[str, object], ...] = ()
     "text, log_prob, log_prior and pmi of what was weighed, best first"
     examples: tuple[Examples, ...] = ()
+    verdict: Verdict | None = None
+    "None: not judged"
+    meanings: tuple[tuple[str, float], ...] = ()
+    "(words, share of the unit's activation) of each of several meanings, the largest share first"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a unit answers on the images that judge its descriptions, of which no exemplar is one."""
+
+    n_images: int
+    shown: tuple[Shown, ...]
+    "those with the highest mean over places, that mean as `activation`; only pictures that the atlas has"
+    middle: float
+    "half of the images have a lower mean"
 
 
 @dataclass(frozen=True)
@@ -99,6 +137,8 @@ class UnitSheet:
     "its place among the units of the layer, from 1"
     n_units: int
     neighbours: tuple[Beside, ...] = ()
+    evidence: Evidence | None = None
+    "None: the atlas was made without a judge"
 
     @property
     def id(self) -> str:
@@ -106,15 +146,20 @@ class UnitSheet:
         return f"{self.layer}:{self.unit}"
 
     @property
+    def told(self) -> str | None:
+        """The words of the first method that has some."""
+        return next((telling.text for telling in self.tellings if telling.text), None)
+
+    @property
     def headline(self) -> str:
-        """The words of the first method that has some, or why there are none."""
-        told = next((telling.text for telling in self.tellings if telling.text), None)
-        return told or silence(self.dead, bool(self.tellings))
+        """The words, or why there are none."""
+        return self.told or silence(self.dead, bool(self.tellings))
 
     @property
     def pictures(self) -> list[int]:
-        """The exemplar images, each once."""
-        return list(dict.fromkeys(shown.image for shown in self.exemplars))
+        """The images of the probe set that are shown, each once."""
+        judging = self.evidence.shown if self.evidence else ()
+        return list(dict.fromkeys(shown.image for shown in (*self.exemplars, *judging)))
 
     @property
     def example_pictures(self) -> list[tuple[str, int]]:
@@ -135,9 +180,20 @@ def cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def score_of(row: Row) -> float | None:
-    """What units are ordered by: the row's score, else its PMI, else its IoU."""
-    return next((row[name] for name in ("score", "pmi", "iou") if row[name] is not None), None)
+def score_of(row: Row) -> tuple[float | None, str]:
+    """What units are ordered by, and what it is: r of a judge, else the form's own score, PMI or IoU."""
+    if verdict_of(row) is not None:
+        return row["score"], "r"
+    name = next((name for name in ("score", "pmi", "iou") if row[name] is not None), None)
+    return (None, "") if name is None else (row[name], "PMI" if name == "pmi" else "IoU")
+
+
+def verdict_of(row: Row) -> Verdict | None:
+    """What the judge found of a row; None where nothing was judged."""
+    if row["q"] is None:
+        return None
+    numbers = (row["score"], row["low"], row["high"], row["p"], row["q"])
+    return Verdict(*numbers, reliable=bool(row["reliable"]), withdrawn=cut(row["withdrawn"]))
 
 
 def facts_of(row: Row) -> tuple[Fact, ...]:

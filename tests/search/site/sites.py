@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from describer.atlas import Atlas
-from describer.description import Candidate, Description
+from describer.description import Candidate, Description, Meaning
 from describer.exemplars import Exemplars
+from describer.responses import Responses
 from describer.search.examples import KINDS, N_EXAMPLES
 from describer.search.site.finding import Found
 from describer.search.site.library import Library
@@ -38,6 +39,36 @@ def write_atlas(path: Path) -> Path:
         atlas.write_descriptions("stem", "formula", [_formula(int(unit)) for unit in stem.unit_ids])
     _write_examples(path, stem)
     return path
+
+
+def write_judged_atlas(path: Path) -> Path:
+    """An atlas of the layers stem and body.0 whose texts were judged on 11 images: odd units have reliable ones."""
+    layers = ("stem", "body.0")
+    with Atlas.create(path, make_manifest(layers=layers)) as atlas:
+        for layer in layers:
+            exemplars, chance = make_exemplars(layer), torch.Generator().manual_seed(7)
+            n, images = len(exemplars), torch.arange(100, 122, 2)
+            rows = [torch.rand(size, len(images), generator=chance) for size in (n, n, 3, 3)]
+            atlas.write_judging(
+                Responses(layer, exemplars.unit_ids, images, *rows), make_exemplars(layer, 1), Squares()
+            )
+            atlas.write_exemplars(exemplars, Squares())
+            atlas.write_descriptions(layer, "caption", [_judged(exemplars, row) for row in range(n)])
+    return path
+
+
+def _judged(exemplars: Exemplars, row: int) -> Description:
+    """The higher the unit the higher r; the text of unit 0 is hostile, unit 5 has two meanings."""
+    layer, unit = exemplars.layer, int(exemplars.unit_ids[row])
+    if exemplars.dead[row]:
+        return Description(layer, unit, None, "caption")
+    reliable, text = unit % 2 == 1, HOSTILE if unit == 0 else f"{unit} towers"
+    scores = {"pmi": 5.0 - unit, "score": unit / 10, "low": unit / 10 - 0.05, "high": unit / 10 + 0.05, "p": 0.01}
+    scores["q"] = 0.02 if reliable else 0.5
+    meanings = (Meaning("tall towers", 0.6, 1.0), Meaning(HOSTILE, 0.3, None)) if unit == 5 else ()
+    told, taken_back = (text, None) if reliable else (None, text)
+    verdict = {"reliable": reliable, "withdrawn": taken_back}
+    return Description(layer, unit, told, "caption", scores, meanings=meanings, **verdict)
 
 
 def _caption(exemplars: Exemplars, row: int) -> Description:
@@ -79,9 +110,12 @@ class WordFinder:
     def __init__(self, library: Library) -> None:
         self._library = library
 
-    def by_text(self, text: str, k: int, layer: str, how: str) -> list[Found]:
+    def by_text(self, text: str, k: int, layer: str, how: str, least: float | None = None) -> list[Found]:
         cards = [card for each in self._library.overview() for card in each.cards if layer in ("", each.name)]
-        return [Found(card, how) for card in cards if all(w in (card.text or "") for w in text.split())][:k]
+        high = [
+            card for card in cards if least is None or (card.text and card.score is not None and card.score >= least)
+        ]
+        return [Found(card, how) for card in high if all(w in (card.text or "") for w in text.split())][:k]
 
     def by_picture(self, picture: Image.Image, k: int, layer: str, model: Model) -> list[Found]:
         red = np.asarray(picture)[0, 0, 0]

@@ -71,7 +71,7 @@ def test_the_index_of_the_search_holds_every_unit(site: Path, atlas: Path) -> No
     for name in names:
         text = (site / "assets" / name).read_text()
         part = json.loads(text.removeprefix("window.describerIndex.push(").removesuffix(");\n"))
-        for unit, words, _, _, dead, images in part["units"]:
+        for unit, words, _, _, dead, images, *_ in part["units"]:
             found[f"{part['layer']}:{unit}"] = (words, bool(dead))
             assert (site / part["folder"] / str(unit) / "index.html").is_file()
             assert all((site / "pictures" / f"{image}.jpg").is_file() for image in images)
