@@ -58,11 +58,18 @@ class AblatePlan:
             raise DescriberError(f"how must be {' or '.join(WAYS)}. Got {self.how!r}. Correct it.")
 
 
-def chosen_units(target: Target, atlas: Atlas, plan: AblatePlan) -> list[Chosen]:
-    """The units that the plan names; AtlasError where the atlas is of another network."""
+def checked(target: Target, atlas: Atlas) -> None:
+    """TargetError for a generator, AtlasError where the atlas is of another network."""
+    if target.is_generator:
+        raise TargetError(f"{target.name} must be a classifier. Got a generator. Use describer edit.")
     if target.fingerprint != atlas.meta.model.fingerprint:
         message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
         raise AtlasError(f"{message}. Describe this network first.")
+
+
+def chosen_units(target: Target, atlas: Atlas, plan: AblatePlan) -> list[Chosen]:
+    """The units that the plan names; raises as `checked` does."""
+    checked(target, atlas)
     if plan.units is not None:
         return named_units(atlas, plan.units)
     assert plan.query is not None
@@ -73,8 +80,6 @@ def ablate(
     target: Target, atlas: Atlas, images: ImageSet, plan: AblatePlan, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Accuracy before, without the units and without random ones; JSON. Raises DescriberErrors."""
-    if target.is_generator:
-        raise TargetError(f"{target.name} must be a classifier. Got a generator. Use describer edit.")
     chosen = chosen_units(target, atlas, plan)
     ways: list[list[Edit]] = [[], cuts(chosen)]
     ways += [cuts(random_units(atlas, chosen, plan.seed * 1000 + draw)) for draw in range(plan.draws)]
@@ -92,7 +97,7 @@ def ablate(
         "units": [{"id": each.id, **asdict(each)} for each in chosen],
         "edits": [each.as_json() for each in cuts(chosen)],
         "accuracy": accuracies(right, plan.seed),
-        "classes": _by_class(right, truth, target.class_names, plan.seed),
+        "classes": by_class(right, truth, target.class_names, plan.seed),
     }
 
 
@@ -146,7 +151,7 @@ def accuracies(right: np.ndarray, seed: int) -> dict[str, Any]:
     return {name: interval(value, spread) for name, (value, spread) in told.items()}
 
 
-def _by_class(right: np.ndarray, truth: np.ndarray, names: Sequence[str] | None, seed: int) -> dict[str, Any]:
+def by_class(right: np.ndarray, truth: np.ndarray, names: Sequence[str] | None, seed: int) -> dict[str, Any]:
     """Of every class that occurs, its number of pictures and its accuracies."""
     told = {}
     for number in np.unique(truth).tolist():

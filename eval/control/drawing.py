@@ -42,7 +42,7 @@ class Samples:
         """
         model, found = self.target.model, []
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        low, high = (float(end) for end in _range(model))
+        low, high = pixel_range(model)
         for start in range(0, self.n_samples, BLOCK):
             mask = where if where is None or where.ndim == 2 else where[start : start + BLOCK]
             part = [edit if mask is None else replace(edit, where=mask) for edit in edits]
@@ -56,6 +56,7 @@ class Samples:
         return np.concatenate(found)
 
 
-def _range(model: torch.nn.Module) -> tuple[float, float]:
+def pixel_range(model: torch.nn.Module) -> tuple[float, float]:
+    """Least and greatest value of a generator's pixels."""
     low, high = model.output_range  # type: ignore[misc,union-attr]
-    return low, high
+    return float(low), float(high)

@@ -56,7 +56,7 @@ class EditPlan:
     layers: tuple[str, ...] = ()
     "names or patterns; none: all"
     segmenter: str = "colors"
-    "what sees the concept: colors, hf-seg:MODEL"
+    "what sees the concept: colors, carried:segmenter, hf-seg:MODEL"
     samples: int = 64
     "samples measured; as many again are what pictures are compared with"
     draws: int = 3
@@ -65,6 +65,10 @@ class EditPlan:
     "of latents, of random units, of intervals"
     how: str = "words"
     "how units are found: words, meaning"
+    optimize: bool = False
+    "whether units are those of the greatest learned weights (see `ace`), compared with those found by description"
+    penalty: float = 0.1
+    "of the norm of the learned weights"
 
     def __post_init__(self) -> None:
         if (self.query is None) == (self.units is None):
@@ -80,6 +84,9 @@ class EditPlan:
                 finite = False
             if not finite:
                 raise DescriberError(f"scale must be a number or insert. Got {self.scale!r}. Try 0, 4 or insert.")
+        if self.optimize and (self.query is None or self.scale not in ("0", "insert")):
+            got = f"scale {self.scale!r}" if self.query is not None else "--units"
+            raise DescriberError(f"--optimize must have --query and a scale of 0 or insert. Got {got}. Correct it.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +108,49 @@ def edit(
         message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
         raise AtlasError(f"{message}. Describe this generator first.")
     samples, segmenter = Samples(target, plan.seed, plan.samples), Segmenter(plan.segmenter, device)
-    chosen = _chosen(atlas, plan)
+    if plan.optimize:
+        return _optimised(target, atlas, plan, samples, segmenter, device, tell)
+    return _edited(target, atlas, plan, _chosen(atlas, plan), samples, segmenter, device, tell)
+
+
+def _optimised(
+    target: Target, atlas: Atlas, plan: EditPlan, samples: Samples, segmenter: Segmenter, device: str, tell: Progress
+) -> EditResult:
+    """The edit of the units of the greatest learned weights, beside as many that are found by description."""
+    from describer.eval.control.learned import learned_units
+
+    told, learned = learned_units(target, atlas, plan, segmenter, device, tell)
+    own = _edited(target, atlas, plan, learned, samples, segmenter, device, tell)
+    told["by_description"] = None
+    described = described_units(atlas, plan, told["layer"])[: len(learned)]
+    if described:
+        other = _edited(target, atlas, plan, described, samples, segmenter, device, tell).report
+        shared = len({each.unit for each in described} & {each.unit for each in learned})
+        told["by_description"] = {name: other[name] for name in ("units", "effect", "concept_share", "quality")}
+        told["shared"] = shared
+    return EditResult(own.before, own.after, own.report | {"optimized": told})
+
+
+def described_units(atlas: Atlas, plan: EditPlan, layer: str) -> list[Chosen]:
+    """The units of a layer that the plan's query finds by description; none where none answers."""
+    assert plan.query is not None
+    try:
+        return WAYS[plan.how](atlas, plan.query, plan.top, plan.min_score, (layer,))
+    except AtlasError:
+        return []
+
+
+def _edited(
+    target: Target,
+    atlas: Atlas,
+    plan: EditPlan,
+    chosen: Sequence[Chosen],
+    samples: Samples,
+    segmenter: Segmenter,
+    device: str,
+    tell: Progress,
+) -> EditResult:
+    """The edit of chosen units, measured."""
     tell("drawing", 0, plan.draws + 2)
     before = samples.draw()
     was = segmenter.labels(before)
@@ -119,6 +168,11 @@ def edit(
     told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, device)
     tell("drawing", plan.draws + 2, plan.draws + 2)
     return EditResult(before, after, _report(target, plan, chosen, edits, where, after) | told)
+
+
+def fitting_segmenter(generator: str) -> str:
+    """What sees most in a generator's pictures: of the carried one its things, of any other its colours."""
+    return "carried:segmenter,colors" if generator == "carried:gan" else "colors"
 
 
 def _chosen(atlas: Atlas, plan: EditPlan) -> list[Chosen]:

@@ -3,6 +3,7 @@
 print_edit(report)
 print_ablation(report)
 print_picked(report)
+print_repair(report)
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,14 @@ def print_edit(report: Mapping[str, Any]) -> None:
     n, draws = report["plan"]["samples"], report["plan"]["draws"]
     print_lines(title_of(report), *effect_lines(report))
     print_lines(f"{n} samples, {draws} draws of as many random units of the same layers; 95 % intervals.")
+    if told := report.get("optimized"):
+        print_lines("", f"Weights learned at {told['layer']}: {told['active']} of {told['units']} units above 0.01.")
+        if told["by_description"]:
+            other = told["by_description"]
+            print_lines(f"{len(other['units'])} units of the layer by description ({told['shared']} the same):")
+            print_lines(*effect_lines({**report, **other}))
+        else:
+            print_lines("No unit of the layer is found by description.")
 
 
 def print_ablation(report: Mapping[str, Any]) -> None:
@@ -83,6 +92,23 @@ def _accuracy_cells(name: str, told: Mapping[str, Any]) -> list[str]:
     beyond = {end: round(value, 6) + 0.0 for end, value in told["change_beyond_random"].items()}  # no -0.000
     means = [f"{told[way]['value']:.3f}" for way in ("before", "after", "random")]
     return [name, str(told["n"]), *means, f"{beyond['value']:+.3f} ({beyond['low']:+.3f} to {beyond['high']:+.3f})"]
+
+
+def print_repair(report: Mapping[str, Any]) -> None:
+    """The units found, and how often the mistake is made on the half they were found on and on the other."""
+    print_chosen(report["units"])
+    plan, last = report["plan"], max(report["steps"], key=lambda step: step["repaired"])
+    goal = "as wanted" if report["repaired"] else f"less than the goal of {plan['goal']:.0%}"
+    sought = f"{report['sets']} sets of {report['candidates']} units judged on {report['validation']['n']} pictures"
+    print_lines(f"{plan['failure']}: {last['repaired']:.0%} repaired there, {goal}; {sought}.", "")
+    columns = [("on the other half", "left"), ("pictures", "right"), ("before", "right"), ("after", "right")]
+    columns += [("random", "right"), ("change beyond random", "right")]
+    test = report["test"]
+    classes = sorted(test["classes"].items(), key=lambda each: each[1]["change_beyond_random"]["value"])
+    rows = [("mistaken", test["failure"]), ("accuracy, all", {"n": test["n"], **test["accuracy"]})]
+    rows += [(f"accuracy, {name}", told) for name, told in classes]
+    print_table(columns, (_accuracy_cells(name, told) for name, told in rows[: SHOWN + 2]))
+    print_lines("", f"random: {plan['draws']} draws of as many units. 95 % intervals over pictures.")
 
 
 def print_explanation(report: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The verbs of control: edit, ablate, explain, pick; `describer.cli` takes them over.
+"""The verbs of control: edit, ablate, explain, pick, dials; `describer.cli` takes them over.
 
     describer edit gan.py:load --atlas atlas --query brown --out brown.png
 
@@ -42,11 +42,16 @@ def edit(
     how: How = "words",
     layers: Layers = None,
     segmenter: Annotated[
-        str, typer.Option(metavar="NAME", help="what sees the concept: colors, hf-seg:MODEL")
-    ] = "colors",
+        str | None,
+        typer.Option(metavar="NAME", help="what sees the concept: colors (default), carried:segmenter, hf-seg:MODEL"),
+    ] = None,
     samples: Annotated[int, typer.Option(metavar="N", min=1, help="samples shown")] = 16,
     measured: Annotated[int | None, typer.Option(metavar="N", min=2, help="samples measured; default: 64")] = None,
     draws: Draws = 3,
+    optimize: Annotated[
+        bool, typer.Option("--optimize", help="learn which units of a layer make the concept (ACE), and compare")
+    ] = False,
+    penalty: Annotated[float, typer.Option(metavar="L", min=0.0, help="on many units, for --optimize")] = 0.1,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(metavar="PNG", help="picture: before, after, change")] = None,
     replay: Annotated[Path | None, typer.Option(metavar="JSON", help="repeat an edit from its report")] = None,
@@ -82,11 +87,13 @@ def edit(
             top,
             min_score,
             patterns,
-            segmenter,
+            segmenter or editing.fitting_segmenter(generator),
             max(measured or 64, samples),
             draws,
             seed,
             how,
+            optimize,
+            penalty,
         )
         with terminal.progress_bars() as progress:
             result = editing.edit(target, Atlas.open(atlas), plan, place, progress)
@@ -117,6 +124,11 @@ def ablate(
     min_score: MinScore = None,
     how: How = "words",
     layers: Layers = None,
+    repair: Annotated[
+        str | None, typer.Option(metavar="MISTAKE", help='seek units to cut against it: CLASS or "CLASS as OTHER"')
+    ] = None,
+    goal: Annotated[float, typer.Option(metavar="SHARE", help="of the mistakes, for --repair")] = 0.5,
+    cost: Annotated[float, typer.Option(metavar="SHARE", help="accuracy that a repair may cost elsewhere")] = 0.01,
     draws: Draws = 5,
     seed: Seed = 0,
     export: Annotated[
@@ -127,7 +139,8 @@ def ablate(
 ) -> None:
     """Measure a classifier without some units.
 
-    Accuracy overall and by class without the units that the words name, against as many random ones.
+    Accuracy overall and by class without the units that the words name, against as many random ones. With --repair the
+    smallest set that mends a mistake is sought on half of the pictures and measured on the other half.
     """
     from describer import terminal
     from describer.atlas import Atlas
@@ -135,22 +148,31 @@ def ablate(
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.eval.control import ablation
-    from describer.eval.control.printing import print_ablation
+    from describer.eval.control import repair as repairing
+    from describer.eval.control.printing import print_ablation, print_repair
+    from describer.intervention import Edit
 
     target, opened = load_target(model, device=device_of(device)), Atlas.open(atlas)
     patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
-    plan = ablation.AblatePlan(query, units, top, min_score, patterns, draws, seed, how=how)
+    if repair is None:
+        plan = ablation.AblatePlan(query, units, top, min_score, patterns, draws, seed, how=how)
+    else:
+        mend = repairing.RepairPlan(repair, query, units, top, goal, cost, min_score, patterns, seed=seed, how=how)
     with terminal.progress_bars() as progress:
-        report = ablation.ablate(target, opened, load_images(data, target), plan, progress)
+        images = load_images(data, target)
+        if repair is None:
+            report = ablation.ablate(target, opened, images, plan, progress)
+        else:
+            report = repairing.repair(target, opened, images, mend, progress)
     if export is not None:
         from describer.eval.control.export import export as write
 
-        write(target, ablation.cuts(ablation.chosen_units(target, opened, plan)), export)
+        write(target, [Edit.from_json(told) for told in report["edits"]], export)
         terminal.note(f"Patched model: {export}; `import reader; undo = reader.patch(model)` there.")
     if as_json:
         terminal.print_json([report])
     else:
-        print_ablation(report)
+        (print_ablation if repair is None else print_repair)(report)
 
 
 @app.command(epilog="\b\nExample: describer explain carried:scenes photo.png --atlas atlas --out why.png")
@@ -223,3 +245,37 @@ def pick(
         terminal.print_json([report])
     else:
         print_picked(report)
+
+
+@app.command(epilog="\b\nExample: describer dials my_gan.py:load --atlas gan --samples 9")
+def dials(
+    generator: Annotated[str, typer.Argument(metavar="GENERATOR", help="path/file.py:factory", show_default=False)],
+    *,
+    atlas: AtlasOption,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="samples shown")] = 9,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="of samples")] = 0,
+    top: Top = 20,
+    how: How = "words",
+    steps: Annotated[Path | None, typer.Option(metavar="JSON", help="go on with saved steps")] = None,
+    host: Annotated[str, typer.Option(metavar="NAME", help="address to listen on; others reach it then")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free")] = 8000,
+    device: Device = "auto",
+) -> None:
+    """Turn words as dials in the browser.
+
+    A slider a description, samples, regions to paint, undo; the steps can be saved and repeated.
+    """
+    from describer import terminal
+    from describer.atlas import Atlas
+    from describer.choices import device_of
+    from describer.data.targets import load_target
+    from describer.eval.control.dialpage import serve_dials
+    from describer.eval.control.dials import Dials
+    from describer.eval.control.edit import read_report
+
+    target, opened = load_target(generator, device=device_of(device)), Atlas.open(atlas)
+    if steps is not None:
+        board = Dials.replay(target, read_report(steps), opened)
+    else:
+        board = Dials(target, opened, seed, samples, top, how)
+    serve_dials(board, host, port, terminal.note)
