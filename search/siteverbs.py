@@ -64,6 +64,9 @@ def annotate(
     guidelines: Annotated[
         Path | None, typer.Option(metavar="FILE", help="what people are asked, a line a point", show_default=False)
     ] = None,
+    crowd: Annotated[
+        Path | None, typer.Option("--import", metavar="CSV", help="take in what a crowd has written, and stop")
+    ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="DIR", help="write what was said for `train`, and stop")
     ] = None,
@@ -72,12 +75,19 @@ def annotate(
 ) -> None:
     """Collect people's sentences on units.
 
-    Everything is kept at once; with --export it is written in the MILANNOTATIONS layout, which `train` reads.
+    Everything is kept at once; with --export it is written in the MILANNOTATIONS layout, which `train` reads. --import
+    reads results of Mechanical Turk (Input.layer, Input.unit, Answer.summary, WorkerId) or layer,unit,summary.
     """
     from describer import terminal
     from describer.search.site import annotate as site
 
     folder = out or atlas.with_name(f"{atlas.resolve().name}-annotations")
+    if crowd is not None:
+        from describer.search.site.crowd import import_crowd
+
+        terminal.note(f"{crowd}: {import_crowd(atlas, folder, crowd).told}.")
+        if export is None:
+            return None
     if export is not None:
         return terminal.print_lines(*(str(path) for path in site.export_annotations(atlas, folder, export)))
     asked = site.read_guidelines(guidelines) if guidelines else site.GUIDELINES

@@ -14,6 +14,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -99,6 +100,14 @@ class Annotations:
         """Keep that the annotator found nothing to say."""
         return self._add(Word(clean_name(annotator), layer, unit, None))
 
+    def add(self, words: Sequence[Word]) -> None:
+        """Keep many words that are clean already."""
+        events = [{"annotator": w.annotator, "layer": w.layer, "unit": w.unit, "text": w.text} for w in words]
+        with self._lock:
+            self._write(*events)
+            for word in words:
+                self._keep(word)
+
     def undo(self, annotator: str) -> Word | None:
         """Take back the annotator's last word, and return it; None where there is none."""
         name = clean_name(annotator)
@@ -139,20 +148,17 @@ class Annotations:
         return found
 
     def _add(self, word: Word) -> Word:
-        with self._lock:
-            event = {"annotator": word.annotator, "layer": word.layer, "unit": word.unit, "text": word.text}
-            self._write(event)
-            self._keep(word)
-            return word
+        self.add([word])
+        return word
 
     def _keep(self, word: Word) -> None:
         words = self._words.setdefault(word.annotator, {})
         words.pop((word.layer, word.unit), None)  # said again it is the last word
         words[word.layer, word.unit] = word
 
-    def _write(self, event: dict[str, object]) -> None:
+    def _write(self, *events: Mapping[str, object]) -> None:
         with disk_faults(self.folder):
-            self._file.write((json.dumps(event, ensure_ascii=False) + "\n").encode())
+            self._file.write("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
 
