@@ -10,11 +10,10 @@ import base64
 import io
 import re
 import socket
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock, Timer
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -29,7 +28,9 @@ from describer.search.site.common import KEPT_BRIEFLY, UNIT, answer_faults, answ
 from describer.search.site.finding import Finder, Found, UnitFinder, told
 from describer.search.site.grid import GridQuery, number
 from describer.search.site.guard import LOCAL
+from describer.search.site.kept import KeptPages, answer
 from describer.search.site.library import Library
+from describer.search.site.links import ServerLinks
 from describer.search.site.pages import Pages
 from describer.search.site.preview import preview
 from describer.search.site.sheet import Beside
@@ -38,8 +39,8 @@ from describer.search.site.uploads import MOST_BYTES, read_picture
 
 N_FOUND = 24
 N_SIMILAR = 8
-PAGES_KEPT = 256
-"Rendered pages in memory; a grid has some 150 kB."
+WARMED_AFTER = 1.5
+"Seconds until the search is made ready: the first pages come first, as both want the processor."
 MOST_FOUND = 200
 MakeFinder = Callable[[Library], UnitFinder]
 
@@ -53,7 +54,7 @@ class Site:
         self._model = Model(self.library, model)
         self._finder = finder(self.library)
         self._one_at_a_time = Lock()  # indexes and models are made for one caller
-        self._rendered: OrderedDict[tuple[Hashable, ...], str] = OrderedDict()
+        self._kept = KeptPages()
 
     def find(self, text: str, k: int, layer: str, how: str, least: str = "") -> list[Found]:
         """Units by words, of the score `least` or a higher one; what is no number is no bound."""
@@ -76,15 +77,20 @@ class Site:
         finally:
             self._one_at_a_time.release()
 
-    def rendered(self, key: tuple[Hashable, ...], render: Callable[[], str]) -> str:
-        """A page, rendered once as long as the atlas stays what it is; the last PAGES_KEPT are kept."""
+    def rendered(self, request: Request, key: tuple[Hashable, ...], render: Callable[[], str]) -> Response:
+        """A page, rendered once as long as the atlas stays what it is."""
         key = (self.library.stamp, *key)
-        text = self._rendered.pop(key, None) or render()
-        self._rendered[key] = text
-        while len(self._rendered) > PAGES_KEPT:
-            with suppress(KeyError):  # another thread was first
-                self._rendered.popitem(last=False)
-        return text
+        return answer(request, self._kept.get(key) or self._kept.made(key, render))
+
+    def unit_page(self, request: Request, links: ServerLinks, layer: str, unit: int) -> Response:
+        """The page of a unit; one that shows what means the same is final, one without waits for the search."""
+        stamp, final = self.library.stamp, ("unit", links.origin, layer, unit, True)
+        known = self._kept.get((stamp, *final))
+        if known is not None:
+            return answer(request, known)
+        similar = self.similar(layer, unit)
+        key = (*final[:-1], bool(similar))
+        return self.rendered(request, key, lambda: self.pages.unit(links, self.library.sheet(layer, unit), similar))
 
     def warm(self) -> None:
         """Get the search ready, so that the first reader need not wait."""
@@ -161,7 +167,7 @@ def _answer_home(app: FastAPI, site: Site) -> None:
                 found, fault = [], told(error)
         links = links_of(request)
         if not q:
-            return HTMLResponse(site.rendered(("home", links.origin), lambda: site.pages.home(links)))
+            return site.rendered(request, ("home", links.origin), lambda: site.pages.home(links))
         asked = {"q": q, "layer": layer, "how": how, "least": least[:20], "fault": fault}
         return HTMLResponse(site.pages.home(links, found, **asked))
 
@@ -206,11 +212,9 @@ def at(request: Request, path: str, site: Site) -> Response:
         layer, index = place[1], int(place[2])
         if path.endswith("/preview.jpg"):
             return Response(preview(library, layer, index), media_type="image/jpeg", headers=KEPT_BRIEFLY)
-        similar = site.similar(layer, index)
-        key = ("unit", links.origin, layer, index, bool(similar))
-        return HTMLResponse(site.rendered(key, lambda: site.pages.unit(links, library.sheet(layer, index), similar)))
+        return site.unit_page(request, links, layer, index)
     name, query = path.removesuffix("/"), GridQuery.read(dict(request.query_params))
-    return HTMLResponse(site.rendered(("layer", name, query), lambda: site.pages.layer(links, name, query)))
+    return site.rendered(request, ("layer", name, query), lambda: site.pages.layer(links, name, query))
 
 
 def embedded(picture: Image.Image, side: int = 224) -> str:
@@ -254,9 +258,11 @@ def run_app(
     shown = f"[{host}]" if ":" in host else host
     say(f"http://{shown}:{listener.getsockname()[1]}/ (stop with Ctrl-C)")
     config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", timeout_keep_alive=30)
-    warming = Thread(target=warm or (lambda: None), daemon=True)
+    warming = Timer(WARMED_AFTER, warm or (lambda: None))
+    warming.daemon = True
     warming.start()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
+        warming.cancel()
         warming.join(timeout=60)

@@ -14,10 +14,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 
 from describer.errors import AtlasError, DescriberError
 from describer.search.site.finding import told
 from describer.search.site.guard import Guard
+from describer.search.site.kept import LEVEL
 from describer.search.site.library import Library
 from describer.search.site.links import ServerLinks
 from describer.search.site.pages import ASSET_NAMES, ASSETS, Pages
@@ -31,7 +33,7 @@ KEPT_BRIEFLY = {"cache-control": "private, max-age=3600"}
 def guarded(hosts: Sequence[str] | None, most_bytes: int) -> FastAPI:
     """An application behind a Guard, without the pages of FastAPI's own."""
     app = FastAPI(title="describer", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=LEVEL)
     app.add_middleware(Guard, hosts=hosts, most_bytes=most_bytes)
     return app
 
@@ -64,6 +66,10 @@ def answer_faults(app: FastAPI, pages: Pages) -> None:
     @app.exception_handler(RequestValidationError)
     def misunderstood(request: Request, fault: RequestValidationError) -> Response:
         return page(request, 422, "The form must have all its fields. Got others. Go back and send it again.")
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(request: Request, fault: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # read by nobody: who sent half a form has left
 
     @app.exception_handler(DescriberError)
     def impossible(request: Request, fault: DescriberError) -> Response:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,6 +133,7 @@ class Library:
         self._atlas = Atlas.open(self.path)
         self._seen = self.stamp
         self._kept: dict[tuple[Any, ...], Any] = {}
+        self._reading = RLock()
 
     @property
     def atlas(self) -> Atlas:
@@ -281,16 +283,19 @@ class Library:
         return places[unit]
 
     def _keep(self, key: tuple[Any, ...], read: Callable[[], T], room: int | None = None) -> T:
-        """What was read before, or is read now; of its kind only the last `room` are kept."""
+        """What was read before, or is read now, once for all who ask; of its kind only the last `room` are kept."""
         _ = self.atlas
         if key in self._kept:
             return self._kept[key]
-        value = read()
-        if room is not None:
-            for old in [other for other in list(self._kept) if other[0] == key[0]][: -room + 1 or None]:
-                self._kept.pop(old, None)
-        self._kept[key] = value
-        return value
+        with self._reading:
+            if key in self._kept:  # by somebody else, meanwhile
+                return self._kept[key]
+            value = read()
+            if room is not None:
+                for old in [other for other in list(self._kept) if other[0] == key[0]][: -room + 1 or None]:
+                    self._kept.pop(old, None)
+            self._kept[key] = value
+            return value
 
     @property
     def stamp(self) -> int:
