@@ -25,9 +25,6 @@ SHOWN = 10
 
 LABELLED = 150
 "Scenes with whose labels `demo` compares units: enough for forms, and few enough for a minute."
-DIRECTIONS = 100
-"Random directions of a layer that `demo` judges by, half as many as `describe`, to be done in a minute."
-
 
 app = typer.Typer(
     cls=Verbs,
@@ -91,14 +88,14 @@ def demo(
     from describer.picture import best_cards, contact_sheet
     from describer.search.describers import form_describers
     from describer.search.dissect import DissectSettings
-    from describer.trust import TrustSettings, load_judge
+    from describer.trust import load_judge
 
     target = load_target("carried:scenes")
     with terminal.progress_bars() as progress:
         images, concepts = load_images(f"scenes:{n_images}:7"), load_concepts(f"scenes:{min(n_images, LABELLED)}:8")
         forms = form_describers(concepts, ["formula"], dissection=DissectSettings(size=64, n_shifts=0))
         describers = [captioner_of(None, decoding_of(), "cpu"), *forms]
-        judge = load_judge(None, len(images), 15, "cpu", settings=TrustSettings(directions=DIRECTIONS))
+        judge = load_judge(None, len(images), 15, "cpu")
         atlas = describe_units(target, images, out / "atlas", describers, progress=progress, judge=judge)
         progress("drawing the contact sheet", 0, 1)
         rows, sheet = atlas.units(), out / "units.png"

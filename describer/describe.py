@@ -264,7 +264,11 @@ def _describe_layer(
     told(0)
     given = describer.describe(exemplars.subset(living), seen, told) if len(living) else []
     if judge is not None:
-        given = _judged(atlas, layer, describer, given, seen, report, judge)
+        report(f"judging {layer}", 0, 1)
+        responses = atlas.responses(layer)
+        assert responses is not None, "what was probed with a judge has responses"
+        given = judge.judged(given, responses, seen)
+        report(f"judging {layer}", 1, 1)
     if modes is not None and isinstance(describer, SeeingDescriber):
         meanings = describe_modes(describer, atlas.wide(layer), seen, modes)
         given = [replace(each, meanings=meanings.get(each.unit, ())) for each in given]
@@ -272,36 +276,6 @@ def _describe_layer(
     for unit in exemplars.unit_ids[exemplars.dead].tolist():
         of_unit[unit] = Description(layer, unit, None, describer.method)
     atlas.write_descriptions(layer, describer.method, [of_unit[unit] for unit in sorted(of_unit)])
-
-
-def _judged(
-    atlas: Atlas,
-    layer: str,
-    describer: Describer,
-    given: list[Description],
-    seen: SeenImages,
-    report: Progress,
-    judge: Judge,
-) -> list[Description]:
-    """The descriptions with what the judge finds, beside what the describer says of random directions."""
-    responses = atlas.responses(layer)
-    assert responses is not None, "what was probed with a judge has responses"
-    by_chance, stage, n_steps, done = None, f"judging {layer}", 1, 0
-    if not isinstance(describer, PreparedDescriber):  # who looks at the model itself cannot look at directions
-        random = atlas.random(layer)
-        living = torch.nonzero(~random.dead).flatten()
-        n_steps += len(living)
-
-        def told(more: int) -> None:
-            nonlocal done
-            done += more
-            report(stage, done, n_steps)
-
-        texts = {d.unit: d.text for d in describer.describe(random.subset(living), seen, told)} if len(living) else {}
-        by_chance = [texts.get(direction) for direction in range(len(random))]
-    found = judge.judged(given, by_chance, responses, seen)
-    report(stage, n_steps, n_steps)
-    return found
 
 
 def _silent(stage: str, done: int, total: int) -> None:

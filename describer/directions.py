@@ -1,4 +1,4 @@
-"""Random directions of a layer: what units would be if the layer's axes meant nothing. They tell what chance gives.
+"""Random directions of a layer: what units would be if its axes meant nothing. They help to tell what chance gives.
 
     directions = random_directions("layer4", layout, mean, deviation, n=100, seed=0)
     directions(output)                       # (batch, 100, height, width): like the maps of units

@@ -104,8 +104,12 @@ def permutation_p(
 
     One null for all, or a row of it for each; never 0 (Phipson & Smyth 2010), and ties count against the observed.
     """
-    above = np.asarray(null, np.float64) >= np.asarray(observed, np.float64)[..., None]
-    return np.asarray((1 + above.sum(-1)) / (1 + above.shape[-1]), np.float64)
+    values, chance = np.asarray(observed, np.float64), np.asarray(null, np.float64)
+    if chance.ndim == 1:
+        above = len(chance) - np.searchsorted(np.sort(chance), values)
+    else:
+        above = (chance >= values[..., None]).sum(-1)
+    return np.asarray((1 + above) / (1 + chance.shape[-1]), np.float64)
 
 
 def benjamini_hochberg(p: Shaped[np.ndarray, " n"] | Shaped[Tensor, " n"]) -> Float[np.ndarray, " n"]:

@@ -6,7 +6,7 @@
 
 One half of the probe set gives exemplars, the other judges. There a listener says how true a text is of every image,
 and the score is Pearson's r with what the unit answers (simulation, Oikarinen & Weng 2024). To be reliable, a text must
-score higher than what the same describer says of random directions of the same layer.
+score higher than texts of other meanings do that were made for other units: the layer's own texts, dealt anew.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ AT_A_TIME = 64
 "Pictures that are held while a listener looks at them."
 UNITS_AT_A_TIME = 256
 "Units whose draws are held at a time."
-TAIL = 0.25
-"Share of what chance gives that tells how its tail falls."
+ALIKE = 0.5
+"r of what a listener hears in two texts, from which on they mean the same."
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class TrustSettings:
 
     level: float = 0.05
     "share of false ones among the descriptions that are kept, on average"
-    directions: int = 200
-    "random directions of a layer that tell what chance gives; with few, p is too coarse for q to get below the level"
+    directions: int = 100
+    "random directions of a layer, on which its texts are tried too"
     draws: int = 500
     "bootstrap draws of images"
     seed: int = 0
@@ -136,26 +136,16 @@ class Judge:
     def judged(
         self,
         descriptions: Sequence[Description],
-        random: Sequence[str | None] | None,
         responses: Responses,
         images: ImageSource,
     ) -> list[Description]:
-        """The descriptions of one layer and method with score, low, high, p, q, and whether they are reliable.
-
-        `random` are the texts of the random directions; None where the method cannot describe them (see `borrowed`).
-        """
+        """The descriptions of one layer and method with score, low, high, p, q, and whether they are reliable."""
         told = [description for description in descriptions if description.text is not None]
         if not told:
             return list(descriptions)
         actual = responses.rows(torch.tensor([description.unit for description in told])).means.numpy()
-        simulated, by_chance = self._said(told, images, responses), responses.random_means.numpy()
-        if random is None:
-            chosen = borrowed(simulated, by_chance)
-        else:
-            chosen = self._simulated([text or "" for text in random], images, responses)
-            chosen[[text is None for text in random]] = 0.0  # who is told nothing foresees nothing
-        others = np.unique(np.concatenate((simulated, chosen)), axis=0)
-        p = chances(merits(simulated, actual, others), merits(chosen, by_chance, others))
+        simulated = self._said(told, images, responses)
+        p = permutation_p(pearson(simulated, actual), by_chance(simulated, actual, responses.random_means.numpy()))
         low, high = intervals(simulated, actual, self.settings.draws, self.settings.seed)
         numbers = zip(pearson(simulated, actual), low, high, p, benjamini_hochberg(p), strict=True)
         found = {each.unit: verdict for each, verdict in zip(told, numbers, strict=True)}
@@ -226,54 +216,20 @@ def calibration(scores: Shaped[np.ndarray, " units"], right: Bool[np.ndarray, " 
     ]
 
 
-def merits(
+def by_chance(
     simulated: Shaped[np.ndarray, "units images"],
     actual: Shaped[np.ndarray, "units images"],
-    others: Shaped[np.ndarray, "texts images"],
-) -> Float[np.ndarray, " units"]:
-    """r sqrt(z) of every unit's text: r with what the unit answers, z how many deviations r is above that of all texts.
+    random: Shaped[np.ndarray, "directions images"],
+) -> Float[np.ndarray, " scores"]:
+    """Scores of every different text where it was not made for what answers: on other units, and on random directions.
 
-    r alone is high wherever all images of one kind differ from all others, and then for many texts; z alone is high
-    where every text has little to say. Of what was compared on planted units and a trained network, the product kept
-    most true texts (docs/trust.md). 0 where either is not positive.
-    """
-    table = pearson_table(actual, others)  # (units, texts)
-    own = pearson(simulated, actual)
-    spread = table.std(1)
-    z = np.where(spread > 0, (own - table.mean(1)) / np.maximum(spread, 1e-12), 0.0)
-    return np.clip(own, 0, None) * np.sqrt(np.clip(z, 0, None))
-
-
-def chances(merit: Float[np.ndarray, " units"], null: Float[np.ndarray, " directions"]) -> Float[np.ndarray, " units"]:
-    """The chance that a direction that means nothing has as much merit: p-values that may be less than 1 / (1 + n).
-
-    Within what the directions reach these are their shares, (1 + #) / (1 + n). Beyond all of them the tail falls off as
-    an exponential of the mean excess over the third quartile (Knijnenburg et al. 2009, with shape 0), or those shares,
-    whichever is less.
-    """
-    plain = permutation_p(merit, null)
-    bar = np.quantile(null, 1 - TAIL)
-    if not (null > bar).any():
-        return plain
-    excess = (null[null > bar] - bar).mean()
-    tail = TAIL * np.exp(-np.maximum(merit - bar, 0) / excess)
-    return np.where(merit > null.max(), np.minimum(tail, plain), plain)
-
-
-def borrowed(
-    simulated: Float[np.ndarray, "texts images"], by_chance: Float[np.ndarray, "directions images"]
-) -> Float[np.ndarray, "directions images"]:
-    """What directions are told that nobody has described: each borrows the text that fits it best.
-
-    It is chosen on every other image and for the images between, and the other way round, so that a text is never
-    judged where it was chosen.
+    A text made from exemplars always foretells a little, and units of a layer are alike: both are in these scores. Of
+    two texts that a listener hears alike (r of ALIKE or more) neither is wrong for the other's unit.
     """
     texts = np.unique(simulated, axis=0)
-    found = np.zeros_like(by_chance, dtype=np.float64)
-    for turn in (0, 1):
-        chosen = pearson_table(by_chance[:, turn::2], texts[:, turn::2]).argmax(1)
-        found[:, 1 - turn :: 2] = texts[chosen][:, 1 - turn :: 2]
-    return found
+    wrong = pearson_table(simulated, texts) < ALIKE  # (units, texts)
+    scores = pearson_table(actual, texts)[wrong], pearson_table(random, texts).ravel()
+    return np.concatenate(scores).astype(np.float64)
 
 
 def intervals(

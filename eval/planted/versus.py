@@ -25,8 +25,6 @@ from describer.statistics import bootstrap_interval, pearson
 
 AT_A_TIME = 64
 "Pictures that are held while the judge looks at them."
-DIRECTIONS = 10
-"Random directions that are described beside: few, as no score here is compared with theirs."
 Row = dict[str, Any]
 Texts = Sequence[str | None]
 
@@ -114,12 +112,12 @@ def described(
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe
-    from describer.trust import Judge, TrustSettings
+    from describer.trust import Judge
     from describer.view import SeenImages
 
     target = load_target(model, device=device)
     probe_set = load_images(images, target)
-    judged = Judge(judge, TrustSettings(directions=DIRECTIONS))
+    judged = Judge(judge)
     atlas = describe(target, probe_set, out, describers, layers=[layer], units=units, progress=progress, judge=judged)
     responses = atlas.responses(layer)
     assert responses is not None, "an atlas that is judged has responses"

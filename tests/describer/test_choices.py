@@ -6,8 +6,8 @@ import pytest
 
 from describer.choices import describers_of, methods_of, models_of, words_of
 from describer.errors import DescriberError
-from tests.describer.imagetext import save_llava
 from tests.describer.dualencoders import small_listener
+from tests.describer.imagetext import save_llava
 
 
 def test_methods_are_read_with_their_files() -> None:
