@@ -36,7 +36,8 @@ from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import digest
 from describer.intervention import Edit
 
-Box = tuple[float, float, float, float]
+Number = float | int
+Box = tuple[Number, Number, Number, Number]
 Region = Box | UInt8[np.ndarray, "height width"] | Float[np.ndarray, "height width"] | Image.Image
 GAP = 2
 "Pixels between the samples of a picture."
@@ -107,13 +108,13 @@ class Dials:
 
     # Moves
 
-    def set(self, words: str, factor: float) -> "Dials":
+    def set(self, words: str, factor: Number) -> "Dials":
         """Turn the dial of some words: 1 as drawn, 0 cut, 2 twice; its last turn holds. AtlasErrors as of edit."""
         if not np.isfinite(factor):
             raise DescriberError(f"A dial must be set to a number. Got {factor}. Try 0 or 2.")
         return self._do(Step("set", words, float(factor), self._units(words), {}))
 
-    def paint(self, words: str, where: Region | None = None, level: float = 1.0, sample: int | None = None) -> "Dials":
+    def paint(self, words: str, where: Region | None = None, level: Number = 1.0, sample: int | None = None) -> "Dials":
         """Raise the units of some words to `level` times what is high for them, in a region; a level of 0 erases.
 
         The region is a box (left, top, right, bottom) in pixels or a mask of the pictures' aspect, kept in 256 steps;
@@ -260,7 +261,7 @@ class Dials:
             found[layer] = tuple(float(level[unit]) for unit in own)
         return found
 
-    def _mask(self, where: Region | None) -> UInt8[np.ndarray, "height width"] | None:
+    def _mask(self, where: Region | None) -> UInt8[np.ndarray, "rows columns"] | None:
         """The region on the pictures' grid, 0..255."""
         if where is None:
             return None
@@ -281,9 +282,9 @@ class Dials:
         return (255 * grid).round().byte().numpy()
 
 
-def _covered(start: float, end: float, n_pixels: int) -> Float[np.ndarray, " pixels"]:
+def _covered(start: Number, end: Number, n_pixels: int) -> Float[np.ndarray, " pixels"]:
     """The share of every pixel of a line that lies between two places."""
-    pixels = np.arange(n_pixels)
+    pixels = np.arange(n_pixels, dtype=np.float64)
     return (np.minimum(pixels + 1, end) - np.maximum(pixels, start)).clip(0, 1)
 
 

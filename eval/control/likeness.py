@@ -7,6 +7,9 @@ Of `carried:segmenter` and `hf-seg:MODEL` the softmax of the logits. Of `colors`
 prototypes in CIE Lab, a Gaussian around each: exp(-d² / 2 s²), shared out among all; for a small s it is the label.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,8 +19,8 @@ from torch import Tensor
 from describer.data.concepts.computed import CARRIED, SegmentedConcepts
 from describer.data.scenes.palette import COLOR_TERMS, PROTOTYPES, parse_hex
 from describer.errors import ConceptsError
-from describer.eval.control.segmenter import Concept, HeldPictures, Segmenter
-from describer.scenesegmenter import carried_segmenter
+from describer.eval.control.segmenter import Concept, HeldPictures
+from describer.scenesegmenter import SceneSegmenter, carried_segmenter
 
 SOFTNESS = 8.0
 "s, in units of Lab: prototypes of neighbouring terms are some 20 apart."
@@ -26,24 +29,26 @@ Soft = Float[Tensor, "batch h w"]
 
 
 class Likeness:
-    """One concept of a segmenter; ConceptsError where none of its sources can be differentiated for it."""
+    """One concept of a segmenter; ConceptsError where several of its sources, or none, have the concept's category."""
 
     def __init__(self, source: str, concept: Concept, device: str = "cpu") -> None:
-        self.device = device
         category, number = concept
-        for kind in (part.strip() for part in source.split(",")):
-            if kind == "colors" and category == "color":
-                self._soft = ColorTerm(COLOR_TERMS[number], device)
-                return
-            if kind == CARRIED and category in (model := carried_segmenter().to(device)).names:
-                self._soft = Drawn(model, category, number)
-                return
-            if kind.startswith("hf-seg:") and category == "object":
-                blank = HeldPictures(np.zeros((1, 8, 8, 3), np.uint8))
-                self._soft = Segmented(SegmentedConcepts(kind, blank, device), number)
-                return
-        name = Segmenter(source, device).names[category][number]
-        raise ConceptsError(f"--optimize must have a segmenter of one kind. Got {source} for {name!r}. Name only one.")
+        kinds = [part.strip() for part in source.split(",")]
+        carried = carried_segmenter().to(device) if CARRIED in kinds else None
+        known = {CARRIED: tuple(carried.names) if carried is not None else (), "colors": ("color",)}
+        fitting = [kind for kind in kinds if category in known.get(kind, ("object",))]
+        if len(fitting) != 1:
+            message = f"--optimize must have a segmenter of one kind for {category!r}. Got {source}"
+            raise ConceptsError(f"{message}. Name only one.")
+        self._soft: Callable[[Pixels], Soft]
+        if fitting[0] == "colors":
+            self._soft = ColorTerm(COLOR_TERMS[number], device)
+        elif carried is not None and fitting[0] == CARRIED:
+            self._soft = Drawn(carried, category, number)
+        else:
+            blank = HeldPictures(np.zeros((1, 8, 8, 3), np.uint8))
+            loaded = SegmentedConcepts(fitting[0], blank, device)
+            self._soft = Segmented(loaded.model, loaded.processor, number)
 
     def __call__(self, pixels: Pixels) -> Soft:
         """The share of the concept at every pixel, 0..1."""
@@ -70,7 +75,7 @@ class ColorTerm:
 class Drawn:
     """A name of the carried segmenter."""
 
-    def __init__(self, model: torch.nn.Module, category: str, number: int) -> None:
+    def __init__(self, model: SceneSegmenter, category: str, number: int) -> None:
         self.model, self.category, self.number = model, category, number
 
     def __call__(self, pixels: Pixels) -> Soft:
@@ -85,8 +90,8 @@ class Drawn:
 class Segmented:
     """A class of a segmentation model of Hugging Face; pictures as its processor scales and shifts them."""
 
-    def __init__(self, concepts: SegmentedConcepts, number: int) -> None:
-        self.model, self.number, processor = concepts.model, number, concepts.processor
+    def __init__(self, model: Any, processor: Any, number: int) -> None:
+        self.model, self.number = model, number
         shape = (1, 3, 1, 1)
         device = self.model.device
         self.mean = torch.tensor(getattr(processor, "image_mean", None) or [0.0] * 3, device=device).view(shape)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from describer.errors import AtlasError, ConceptsError, DescriberError
 from describer.eval.control import likeness as likenesses
 from describer.eval.control.ace import AcePlan, ace, drawn, objective, rectangles
 from describer.eval.control.edit import EditPlan, edit, replay
-from describer.eval.control.likeness import ColorTerm, Drawn, Likeness, lab
+from describer.eval.control.likeness import ColorTerm, Drawn, Likeness, Segmented, lab
 from describer.levels import activations
 from describer.probe import ProbeSettings
 from describer.scenesegmenter import SceneSegmenter
@@ -81,6 +82,21 @@ def test_the_carried_segmenter_softly(monkeypatch):
     assert Drawn(model, "object", 2)(pixels[:, :, :32, :48]).shape == (2, 64, 64)
     with pytest.raises(ConceptsError, match="of one kind"):
         Likeness("colors", ("object", 1))
+
+
+def test_a_segmentation_model_softly():
+    class Model(nn.Module):
+        device = torch.device("cpu")
+
+        def forward(self, pixel_values):
+            return SimpleNamespace(logits=torch.stack([pixel_values[:, 0], 2 * pixel_values[:, 1]], 1))
+
+    processor = SimpleNamespace(image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.1, 0.3], size={"height": 5, "width": 7})
+    pixels = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(1))
+    found = Segmented(Model(), processor, 2)(pixels)  # id 2 is the model's class 1
+    first, second = ((pixels[:, 0] - 0.5) / 0.2).exp(), (2 * (pixels[:, 1] - 0.4) / 0.1).exp()
+    assert torch.allclose(found, second / (first + second), atol=1e-5)
+    assert Segmented(Model(), processor, 1)(torch.rand(2, 3, 11, 13)).shape == (2, 5, 7)
 
 
 # The objective
