@@ -52,8 +52,7 @@ class CaptionDescriber:
             alive = present[rows].any(1) & ~exemplars.dead[rows].to(present.device)
             found: list[list[Candidate]] = [[] for _ in alive]
             if alive.any():
-                memory = self.captioner.encode(features[rows][alive], present[rows][alive])
-                best = iter(describe_sets(self.captioner, memory, present[rows][alive], self.settings))
+                best = iter(describe_sets(self.captioner, features[rows][alive], present[rows][alive], self.settings))
                 found = [next(best) if living else [] for living in alive.tolist()]
             units = exemplars.unit_ids[rows].tolist()
             result += [self._told(exemplars.layer, unit, n_best) for unit, n_best in zip(units, found, strict=True)]
@@ -75,4 +74,5 @@ class CaptionDescriber:
             return Description(layer, unit, None, self.method)
         first = n_best[0]
         scores = {"log_prob": first.log_prob, "log_prior": first.log_prior, "pmi": first.pmi}
+        scores |= {} if first.evidence is None else {"evidence": first.evidence}
         return Description(layer, unit, first.text, self.method, scores, tuple(n_best))

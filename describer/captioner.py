@@ -7,11 +7,14 @@
     captioner.log_prior(["dogs", "grass"])                 # (texts,) nats
 
 Exemplar-set encoder -> transformer decoder (after MILAN, Hernandez 2022, with one model instead of two): in training
-the exemplars are sometimes dropped and a learnt nothing is shown, so the same weights give p(d).
+the exemplars are sometimes dropped and a learnt nothing is shown, so the same weights give p(d). Beside it a
+contrastive head reads every exemplar alone (InfoNCE, van den Oord 2018: its best critic is PMI); what it finds
+generalises better to new photographs than the set as a whole, so both have a say.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,32 @@ from describer.inventory import Inventory
 from describer.vocabulary import BOS, EOS, PAD, Vocabulary
 
 CARRIED = Path(__file__).parent / "weights" / "captioner"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the exemplars of units say one by one, so that a text costs one dot product."""
+
+    vectors: Float[Tensor, "units width"]
+    "mean vector of the exemplars, times the scale"
+    levels: Float[Tensor, " units"]
+    "mean over the exemplars of log of the mean of exp(score) over the inventory, nats"
+
+    def evidence(self, texts: Float[Tensor, "texts width"]) -> Float[Tensor, "units texts"]:
+        """Mean over the exemplars x of log p(d|x) / p(d) in nats, d drawn evenly from the inventory.
+
+        Up to a constant this is minus the KL divergence between what drives the unit and what a listener believes on
+        hearing d (Andreas 2017, eq. 3): matching beliefs is expected PMI.
+        """
+        return self.vectors @ texts.T - self.levels[:, None]
+
+
+def mean_of(
+    each: Float[Tensor, "units exemplars width"], present: Bool[Tensor, "units exemplars"]
+) -> Float[Tensor, "units width"]:
+    """Mean over the exemplars that are present; zeros where none is."""
+    weight = present[..., None].to(each.dtype)
+    return (each * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
 class CaptionerConfig(PreTrainedConfig):
@@ -76,7 +105,12 @@ class Captioner(PreTrainedModel, GenerationMixin):
         self.decoder = Decoder(
             config.vocab_size, width, config.n_layers, config.n_heads, config.dropout, config.max_text_length
         )
-        self.set_head = nn.Linear(width, width)
+        self.reader = nn.Sequential(
+            nn.Linear(self.encoder.n_features, 2 * width),
+            nn.GELU(),
+            nn.Dropout(3 * config.dropout),
+            nn.Linear(2 * width, width),
+        )
         self.text_words = nn.Embedding(config.vocab_size, width, padding_idx=PAD)
         self.text_head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.log_scale = nn.Parameter(torch.tensor(2.5))
@@ -132,13 +166,30 @@ class Captioner(PreTrainedModel, GenerationMixin):
         """Token ids of texts on this model's device, cut to what the decoder can hold."""
         return self.vocabulary.encode(texts, self.config.max_text_length - 2).to(self.device)
 
-    # ----------------------------------------------------- contrastive shortlist
+    # ------------------------------------------------ exemplars one by one
 
-    def set_embedding(self, memory: Tensor, present: Tensor) -> Float[Tensor, "units width"]:
-        """Unit vector of an exemplar set, for one dot product a phrase (CoCa, Yu 2022)."""
-        weight = present[..., None].to(memory.dtype)
-        mean = (memory * weight).sum(1) / weight.sum(1).clamp_min(1)
-        return F.normalize(self.set_head(mean), dim=-1)
+    def exemplar_embedding(self, features: Float[Tensor, "*exemplars features"]) -> Float[Tensor, "*exemplars width"]:
+        """Unit vector of each exemplar, which knows nothing of the others."""
+        standard = (features - self.encoder.feature_mean) / self.encoder.feature_std
+        return F.normalize(self.reader(standard), dim=-1)
+
+    def set_embedding(
+        self, features: Float[Tensor, "units exemplars features"], present: Bool[Tensor, "units exemplars"]
+    ) -> Float[Tensor, "units width"]:
+        """Mean of the exemplars' vectors: the longer (at most 1), the more they agree. One dot product a phrase."""
+        return mean_of(self.exemplar_embedding(features), present)
+
+    @torch.inference_mode()
+    def read(
+        self, features: Float[Tensor, "units exemplars features"], present: Bool[Tensor, "units exemplars"]
+    ) -> "Reading":
+        """What the exemplars say one by one, for `evidence`."""
+        each, scale = self.exemplar_embedding(features), self.log_scale.exp()
+        phrases = self.inventory_embedding()  # (phrases, width)
+        level = each.new_zeros(each.shape[:2])
+        if len(phrases):
+            level = (scale * each @ phrases.T).logsumexp(-1) - math.log(len(phrases))
+        return Reading(scale * mean_of(each, present), mean_of(level[..., None], present)[:, 0])
 
     def text_embedding(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts width"]:
         """Unit vector of a text."""

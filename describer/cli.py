@@ -85,7 +85,7 @@ def demo(
     from describer.data.images import load_images
     from describer.data.targets import load_target
     from describer.describe import describe as describe_units
-    from describer.picture import best_cards, contact_sheet
+    from describer.picture import best_cards, contact_sheet, worth
     from describer.search.describers import form_describers
     from describer.search.dissect import DissectSettings
     from describer.trust import load_judge
@@ -105,7 +105,7 @@ def demo(
         progress("drawing the contact sheet", 1, 1)
     if as_json:
         return terminal.print_json(rows)
-    best = sorted((row for row in rows if row["pmi"] is not None and row["description"]), key=lambda r: -r["pmi"])
+    best = sorted((r for r in rows if r["description"] and r["pmi"] is not None), key=worth, reverse=True)
     terminal.print_units(best[:SHOWN])
     example = best[0]["id"] if best else rows[0]["id"]
     terminal.print_lines("", "The same units in logical forms over the labels of the drawn world:", "")
@@ -271,7 +271,8 @@ def _print_described(atlas: Any, out: Path, as_json: bool) -> None:
     terminal.print_units(rows[:SHOWN])
     terminal.print_lines(*(["…"] if len(rows) > SHOWN else []), "", *terminal.told_by_method(rows))
     example = next((row["id"] for row in rows if row["description"]), "LAYER:UNIT")
-    terminal.print_lines("Go on with:", f"  describer show {out} {example} --out unit.png", f"  describer units {out}")
+    terminal.print_lines("Go on with:", f"  describer index {out}        # then the first search answers at once")
+    terminal.print_lines(f"  describer show {out} {example} --out unit.png", f"  describer units {out}")
     return None
 
 

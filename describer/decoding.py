@@ -1,10 +1,11 @@
 """Decoding by pointwise mutual information: log p(d|E) - weight * log p(d), in nats (MILAN, Hernandez 2022, eq. 3).
 
-    candidates = describe_sets(captioner, memory, present, DecodingSettings(weight=0.3))
+    candidates = describe_sets(captioner, features, present, DecodingSettings(weight=0.3))
     candidates[0][0].text          # the best text of the first unit
 
 ``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those nearest
-to the set by one dot product; whatever their origin, PMI decides. ``greedy``, ``beam`` and ``sample`` put the
+to the exemplars by one dot product; whatever their origin, PMI decides: that of the text and the set, and the mean of
+those of the text and each exemplar. ``greedy``, ``beam`` and ``sample`` put the
 same difference into every step of ``generate``.
 """
 
@@ -25,7 +26,7 @@ from describer.errors import DescriberError
 from describer.vocabulary import EOS, PAD
 
 if TYPE_CHECKING:
-    from describer.captioner import Captioner
+    from describer.captioner import Captioner, Reading
 
 COLUMNS = 8
 "Texts a unit that are scored in one go."
@@ -44,6 +45,8 @@ class DecodingSettings:
     "width of the beam, or number of samples"
     max_length: int = 12
     "longest generated text, tokens"
+    evidence: float = 1.0
+    "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
     n_best: int = 5
@@ -54,9 +57,9 @@ class DecodingSettings:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise DescriberError(f"decoding must be rerank, beam, greedy or sample. Got {self.strategy!r}.")
-        if self.weight < 0 or min(self.beam, self.max_length, self.n_best) < 1 or self.shortlist < 0:
+        if min(self.weight, self.evidence, self.shortlist) < 0 or min(self.beam, self.max_length, self.n_best) < 1:
             raise DescriberError(
-                f"lambda and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}."
+                f"lambda, evidence and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}."
             )
 
 
@@ -128,18 +131,12 @@ def says_more_than_is_likely(text: str, log_probs: Mapping[str, float]) -> bool:
 
 
 @torch.inference_mode()
-def shortlist(
-    captioner: "Captioner",
-    memory: Float[Tensor, "units exemplars width"],
-    present: Bool[Tensor, "units exemplars"],
-    size: int,
-) -> list[list[str]]:
-    """The inventory phrases nearest to each set by the contrastive head, one dot product a phrase."""
+def shortlist(captioner: "Captioner", reading: "Reading", size: int) -> list[list[str]]:
+    """The inventory phrases that the exemplars one by one speak for most, one dot product a phrase."""
     phrases = captioner.inventory.phrases
     if not phrases or not size:
-        return [[] for _ in range(len(memory))]
-    similar = captioner.set_embedding(memory, present) @ captioner.inventory_embedding().T  # (units, phrases)
-    nearest = similar.topk(min(size, len(phrases)), dim=1).indices
+        return [[] for _ in range(len(reading.levels))]
+    nearest = reading.evidence(captioner.inventory_embedding()).topk(min(size, len(phrases)), dim=1).indices
     return [[phrases[position] for position in row] for row in nearest.tolist()]
 
 
@@ -170,36 +167,52 @@ def score_texts(
     return log_probs, captioner.priors(distinct)
 
 
+@torch.inference_mode()
 def describe_sets(
     captioner: "Captioner",
-    memory: Float[Tensor, "units exemplars width"],
+    features: Float[Tensor, "units exemplars features"],
     present: Bool[Tensor, "units exemplars"],
     settings: DecodingSettings,
 ) -> list[list[Candidate]]:
-    """The n best candidates of each exemplar set by exact PMI, best first."""
-    if not len(memory):
+    """The n best candidates of each exemplar set by exact PMI and evidence, best first."""
+    if not len(features):
         return []
+    memory, reading = captioner.encode(features, present), captioner.read(features, present)
     generated = generate_texts(captioner, memory, present, settings)
     texts, known = generated, set(captioner.inventory.phrases)
     if settings.strategy == "rerank":
-        phrases = shortlist(captioner, memory, present, settings.shortlist)
+        phrases = shortlist(captioner, reading, settings.shortlist)
         parts = [[part for text in row if text not in known for part in text.split(" and ")] for row in generated]
         texts = [list(dict.fromkeys(chain(*rows))) for rows in zip(generated, phrases, parts, strict=True)]
     log_probs, priors = score_texts(captioner, memory, present, texts)
+    spoken = evidence_of(captioner, reading, list(priors))
     result = []
-    for own, scores in zip(texts, log_probs, strict=True):
+    for own, scores, said in zip(texts, log_probs, spoken, strict=True):
         likely = dict(zip(own, scores, strict=True))
         rows = (
             Candidate(
-                text, score, priors[text], score - settings.weight * priors[text], "phrase" if text in known else "beam"
+                text,
+                score,
+                priors[text],
+                score - settings.weight * priors[text],
+                "phrase" if text in known else "beam",
+                said[text],
             )
             for text, score in likely.items()
             if text in known or not says_more_than_is_likely(text, likely)
         )
-        result.append(best(rows, settings.n_best))
+        result.append(best(rows, settings.n_best, settings.evidence if settings.strategy == "rerank" else 0.0))
     return result
 
 
-def best(candidates: Iterable[Candidate], n_best: int) -> list[Candidate]:
-    """The n best by PMI, ties by text, so that the order never depends on where a candidate came from."""
-    return sorted(candidates, key=lambda candidate: (-candidate.pmi, candidate.text))[:n_best]
+def evidence_of(captioner: "Captioner", reading: "Reading", texts: Sequence[str]) -> list[dict[str, float]]:
+    """Per unit the evidence for every text, nats."""
+    if not texts:
+        return [{} for _ in reading.levels]
+    embedded = torch.cat([captioner.text_embedding(ids) for ids in captioner.tokens(texts).split(1024)])
+    return [dict(zip(texts, row, strict=True)) for row in reading.evidence(embedded).tolist()]
+
+
+def best(candidates: Iterable[Candidate], n_best: int, evidence: float = 0.0) -> list[Candidate]:
+    """The n best by PMI and weighted evidence, ties by text, so that the order never depends on their origin."""
+    return sorted(candidates, key=lambda each: (-each.pmi - evidence * (each.evidence or 0.0), each.text))[:n_best]

@@ -10,12 +10,14 @@ A unit is known by (layer, unit), never by its text: two units may share a descr
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
 from describer.errors import WeightsError
-from describer.exemplars import Exemplars
+
+if TYPE_CHECKING:
+    from describer.exemplars import Exemplars
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Candidate:
     log_prior: float
     "log p(text) of the language model; at most 0"
     pmi: float
-    "log_prob - weight * log_prior (Hernandez et al. 2022, eq. 3): what the candidates are ordered by"
+    "log_prob - weight * log_prior (Hernandez et al. 2022, eq. 3)"
     origin: Literal["beam", "phrase"]
     "beam: found by generating; phrase: taken from the inventory of human phrases"
+    evidence: float | None = None
+    "mean over the exemplars of log p(text | exemplar) / p(text), nats, each exemplar read alone"
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Describer(Protocol):
         ...
 
     def describe(
-        self, exemplars: Exemplars, images: ImageSource, progress: Callable[[int], None] | None = None
+        self, exemplars: "Exemplars", images: ImageSource, progress: Callable[[int], None] | None = None
     ) -> list[Description]:
         """One description a unit of `exemplars`, in their order; `progress` is told how many more are done."""
         ...

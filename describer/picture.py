@@ -83,11 +83,16 @@ def cards(atlas: Atlas, layer: str, rows: Sequence[Row], n_exemplars: int | None
     return made
 
 
+def worth(row: Row) -> float:
+    """What a description is ranked by: r on the images that judge, and without a judge its PMI in nats."""
+    return float(row["score"] if row["reliable"] is not None else row["pmi"])
+
+
 def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCard]:
-    """Cards of the units with the highest PMI, no text twice, every layer with its share; in the atlas's order."""
+    """Cards of the units with the highest `worth`, no text twice, every layer with its share; in the atlas's order."""
     told = {name: [row for row in atlas.units(name) if row["description"]] for name in atlas.layers}
     by_layer = {name: [row for row in rows if row["pmi"] is not None] for name, rows in told.items()}
-    ranked = {name: sorted(rows, key=lambda row: -row["pmi"]) for name, rows in by_layer.items()}
+    ranked = {name: sorted(rows, key=worth, reverse=True) for name, rows in by_layer.items()}
     chosen: dict[str, Row] = {}
     while len(chosen) < n_units and any(ranked.values()):
         for rows in ranked.values():
@@ -104,7 +109,7 @@ def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCar
 
 def _notes(row: Row) -> tuple[str, ...]:
     judged = row["score"] if row.get("q") is not None else None
-    shown = [("PMI", row["pmi"], "{:.1f} nats"), ("r", judged, "{:.2f}"), ("IoU", row["iou"], "{:.2f}")]
+    shown = [("r", judged, "{:.2f}"), ("PMI", row["pmi"], "{:.1f} nats"), ("IoU", row["iou"], "{:.2f}")]
     shown += [("peak", row["activation"], "{:.3g}")]
     return tuple(f"{name} {form.format(value)}" for name, value, form in shown if value is not None)
 

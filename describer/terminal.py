@@ -100,7 +100,10 @@ def print_unit(row: Mapping[str, Any]) -> None:
             ("log p(text|exemplars)", "right"),
             ("log p(text)", "right"),
         ]
-        scores = ("pmi", "log_prob", "log_prior")
+        scores = ["pmi", "log_prob", "log_prior"]
+        if all(candidate.get("evidence") is not None for candidate in row["n_best"]):
+            columns.append(("evidence", "right"))
+            scores.append("evidence")
         print_table(columns, ([c["text"], *(f"{c[name]:.2f}" for name in scores)] for c in row["n_best"]))
 
 

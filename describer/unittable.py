@@ -37,6 +37,7 @@ _CANDIDATE = pa.struct(
         pa.field("log_prior", pa.float64()),
         pa.field("pmi", pa.float64()),
         pa.field("origin", pa.string()),
+        pa.field("evidence", pa.float64()),
     ]
 )
 _MEANING = pa.struct([pa.field("text", pa.string()), pa.field("share", pa.float64()), pa.field("pmi", pa.float64())])
@@ -105,7 +106,8 @@ class UnitTable:
             table.add_columns([SCHEMA.field(name) for name in lacking])
         merge = table.merge_insert(["layer", "unit", "method"])
         merge = merge.when_matched_update_all().when_not_matched_insert_all()
-        merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=SCHEMA))
+        kept = pa.schema([table.schema.field(name) for name in SCHEMA.names])  # what candidates held when it was made
+        merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=kept))
 
     def rows(self, layer: str | None = None) -> list[Row]:
         """The rows of one layer, or of all, in no order; numbers that are not known are None."""

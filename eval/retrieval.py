@@ -75,7 +75,7 @@ def index_of(
         "planted", torch.arange(n_units), images, blank[..., 0, 0], blank, blank[:, 0, 0, 0], ~present.any(1)
     )
     rows = {u: [{"method": "caption", "description": text, "formula": None}] for u, text in enumerate(texts)}
-    words = words_table("planted", rows, meanings.vectors(memory, present), 0)
+    words = words_table("planted", rows, meanings.vectors(features, present), 0)
     IndexTables.write(folder, meanings.width, k, [(sets_table(exemplars, memory, present, 0, k), words)])
     entry = LayerEntry("planted", 0, n_units, 1, 1, True, ("caption",))
     atlas = Atlas(folder, Manifest(Source("planted", ""), Source("planted", ""), n_units * k, {}, (entry,)), None)

@@ -111,13 +111,13 @@ def _built(atlas: Atlas, meanings: Meanings, folder: Path, progress: Progress) -
         progress("encoding exemplars", number, len(names))
         file = part / "sets" / f"{number}.safetensors"
         if not file.exists():
-            memory, present = meanings.sets(atlas.exemplars(name), pictures)
+            memory, vectors, present = meanings.sets(atlas.exemplars(name), pictures)
             with renamed(file) as unfinished:
-                save_file({"memory": memory, "present": present}, unfinished)
+                save_file({"memory": memory, "vectors": vectors, "present": present}, unfinished)
     progress("encoding exemplars", len(names), len(names))
     progress("writing the index", 0, 1)
     k = max(atlas.exemplars(name).k for name in names)
-    IndexTables.write(part, meanings.width, k, _batches(atlas, meanings, part / "sets", names, k))
+    IndexTables.write(part, meanings.width, k, _batches(atlas, part / "sets", names, k))
     shutil.rmtree(part / "sets")
     os.replace(part, folder)
     for other in folder.parent.iterdir():
@@ -128,19 +128,16 @@ def _built(atlas: Atlas, meanings: Meanings, folder: Path, progress: Progress) -
     return folder
 
 
-def _batches(
-    atlas: Atlas, meanings: Meanings, sets: Path, names: Sequence[str], k: int
-) -> Iterator[tuple[pa.Table, pa.Table]]:
+def _batches(atlas: Atlas, sets: Path, names: Sequence[str], k: int) -> Iterator[tuple[pa.Table, pa.Table]]:
     first = 0
     for number, name in enumerate(names):
         exemplars, encoded = atlas.exemplars(name), load_file(sets / f"{number}.safetensors")
-        vectors = meanings.vectors(encoded["memory"], encoded["present"])
         rows_of: dict[int, list[Row]] = {unit: [] for unit in exemplars.unit_ids.tolist()}
         for row in atlas.units(name):
             rows_of[row["unit"]].append(row)
         yield (
             sets_table(exemplars, encoded["memory"], encoded["present"], first, k),
-            words_table(name, rows_of, vectors, first),
+            words_table(name, rows_of, encoded["vectors"], first),
         )
         first += len(exemplars)
 

@@ -1,8 +1,8 @@
 """Exemplar sets and texts in one space, and what the captioner gives a text for a set.
 
     meanings = Meanings(Captioner.carried())
-    memory, present = meanings.sets(exemplars, pictures)           # what the decoder looks at, kept by the index
-    meanings.vectors(memory, present) @ meanings.text_vectors(["dog faces", "red"]).T        # (units, texts) cosines
+    memory, vectors, present = meanings.sets(exemplars, pictures)  # what the decoder looks at, kept by the index
+    vectors @ meanings.text_vectors(["dog faces", "red"]).T        # (units, texts) cosines
     meanings.log_probs(["dog faces", "red"], memory, present)      # (units, texts) nats
 
 With templates ("{}", "many {}") a query is a mixture: its vector is the mean of the templates' vectors, its
@@ -59,8 +59,11 @@ class Meanings:
     @torch.inference_mode()
     def sets(
         self, exemplars: Exemplars, pictures: ImageSource
-    ) -> tuple[Float[Tensor, "units k width"], Bool[Tensor, "units k"]]:
-        """What the decoder looks at for every unit, float16, and which exemplars there are; dead units have none."""
+    ) -> tuple[Float[Tensor, "units k width"], Float[Tensor, "units width"], Bool[Tensor, "units k"]]:
+        """What the decoder looks at for every unit, float16, its vector, and which exemplars there are.
+
+        Dead units have no exemplars, and NaN for a vector.
+        """
         if self._encoded is None or self._encoded.images is not pictures:
             self._encoded = EncodedImages(self.captioner.encoder, pictures)
         features, present = exemplar_features(self._encoded, exemplars)
@@ -69,16 +72,15 @@ class Meanings:
         living = present.any(1).nonzero()[:, 0]
         for rows in living.split(AT_ONCE):
             memory[rows.cpu()] = self.captioner.encode(features[rows], present[rows]).half().cpu()
-        return memory, present.cpu()
+        return memory, self.vectors(features, present), present.cpu()
 
     @torch.inference_mode()
     def vectors(
-        self, memory: Float[Tensor, "units k width"], present: Bool[Tensor, "units k"]
+        self, features: Float[Tensor, "units k features"], present: Bool[Tensor, "units k"]
     ) -> Float[Tensor, "units width"]:
         """Unit vectors of exemplar sets; NaN where a set has no exemplars."""
-        device = self.captioner.device
-        found = self.captioner.set_embedding(memory.float().to(device), present.to(device)).cpu()
-        return found.masked_fill(~present.any(1, keepdim=True), math.nan)
+        found = F.normalize(self.captioner.set_embedding(features, present), dim=-1).cpu()
+        return found.masked_fill(~present.cpu().any(1, keepdim=True), math.nan)
 
     @torch.inference_mode()
     def text_vectors(self, queries: Sequence[str], templates: Templates = PLAIN) -> Float[Tensor, "queries width"]:

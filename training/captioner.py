@@ -4,8 +4,8 @@
 
 A set is drawn by its phrase, so what the text names is what the regions have in common and not what is in the first of
 them; strangers (regions drawn at random) take the place of some. In a share of the examples the set is withheld: there
-the same weights learn p(d), also from texts that have no pictures. Beside it a contrastive head learns to find a set's
-phrase among others (CoCa, Yu 2022). The best weights by BLEU on held-out sets are the ones kept.
+the same weights learn p(d), also from texts that have no pictures. Beside it a contrastive head learns which phrases
+were said of each exemplar alone (CoCa, Yu 2022). The best weights by BLEU on held-out sets are kept.
 """
 
 import json
@@ -88,6 +88,8 @@ class CaptionerRecipe:
     "tokens of the longest of them; one long text would make a whole batch slow"
     contrast: float = 0.5
     "weight of the contrastive loss"
+    n_phrases: int = 512
+    "phrases a step that every exemplar is told apart by"
     steps: int = 5000
     "steps at most"
     learning_rate: float = 5e-4
@@ -176,10 +178,17 @@ class Taught(nn.Module):
         self.captioner, self.contrast = captioner, contrast
 
     def forward(
-        self, features: Tensor, present: Tensor, withheld: Tensor, tokens: Tensor, negatives: Tensor, target: Tensor
+        self,
+        features: Tensor,
+        present: Tensor,
+        withheld: Tensor,
+        tokens: Tensor,
+        phrases: Tensor,
+        prior: Tensor,
+        true: Tensor,
     ) -> dict[str, Tensor]:
-        """tokens (sets + texts, length): the rows after the sets are texts without pictures; target (sets,): the column
-        of each set's phrase among ``negatives`` (phrases, length), -1 for none."""
+        """tokens (sets + texts, length): the rows after the sets are texts without pictures; true (exemplars, phrases):
+        which of some ``phrases`` (phrases, length) were said of each exemplar; prior (phrases,): how often, log."""
         captioner = self.captioner
         memory = captioner.encode(features, present)
         nothing, something = captioner.unconditioned(len(tokens))
@@ -192,8 +201,11 @@ class Taught(nn.Module):
         mask = torch.where(blind[:, None], something, F.pad(present, (0, 0, 0, extra)))
         logits = captioner.decoder(tokens[:, None, :-1], seen, mask)[:, 0].float()
         told = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=PAD)
-        embedded = captioner.set_embedding(memory, present).float() @ captioner.text_embedding(negatives).float().T
-        matched = F.cross_entropy(embedded * captioner.log_scale.exp().clamp_max(100), target, ignore_index=-1)
+        read = captioner.exemplar_embedding(features[present]).float() @ captioner.text_embedding(phrases).float().T
+        # with log p(d) added, what is learnt is log p(d|x) / p(d) (logit adjustment, Menon 2021)
+        likely = F.log_softmax(read * captioner.log_scale.exp().clamp_max(100) + prior, -1)
+        n_true = true.sum(1)
+        matched = -((likely * true).sum(1) / n_true.clamp_min(1)).sum() / (n_true > 0).sum().clamp_min(1)
         return {"loss": told + self.contrast * matched, "told": told.detach(), "matched": matched.detach()}
 
 
@@ -231,6 +243,20 @@ class SetLessons:
             [recipe.shares.get(name, 1.0) * bool(own) for name, own in zip(names, self.own, strict=True)]
         )
         self.ready = list(corpus.sets)
+        rows = [region for region, own in enumerate(self.said) for _ in own]
+        columns = [place for own in self.said for place in own]
+        ones = np.ones(len(rows), np.float32)
+        self.marks = coo_matrix((ones, (rows, columns)), (len(corpus), len(self.phrases))).tocsr()
+        self.prior = self._prior()
+
+    def _prior(self, n_draws: int = 4096) -> Tensor:
+        """Log of the share of each phrase (phrases,) in what is said of the exemplars that are drawn."""
+        rng = np.random.default_rng((self.recipe.seed, 1 << 20))
+        drawn = np.concatenate([self.draw(rng)[0] for _ in range(n_draws)])
+        said = self.marks[drawn]
+        each = said.multiply(1 / np.maximum(said.sum(1), 1))  # every exemplar counts once
+        share = np.asarray(each.sum(0)).ravel() + 0.1
+        return torch.from_numpy(np.log(share / share.sum())).float()
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """The batch of the step whose number is the first index."""
@@ -239,47 +265,44 @@ class SetLessons:
         n, k = recipe.n_sets, recipe.n_exemplars
         regions, present = np.zeros((n, k), np.int64), np.zeros((n, k), bool)
         said: list[str] = []
-        target = np.full(n, -1)
         for row in range(n):
-            chosen, text, phrase = self.draw(rng)
+            chosen, text = self.draw(rng)
             regions[row, : len(chosen)], present[row, : len(chosen)] = chosen, True
             said.append(text)
-            target[row] = phrase
-        columns, where = np.unique(target[target >= 0], return_inverse=True)
-        others = np.setdiff1d(rng.integers(0, len(self.phrases), 384), columns)
-        target[target >= 0] = where
+        phrases = np.sort(rng.choice(len(self.phrases), min(recipe.n_phrases, len(self.phrases)), replace=False))
         blind = [self.texts[i] for i in rng.integers(0, len(self.texts), recipe.n_texts)] if self.texts else []
         return {
             "features": self.table.look(regions, rng),
             "present": torch.from_numpy(present),
             "withheld": torch.from_numpy(rng.random(n) < recipe.withheld),
             "tokens": self.vocabulary.encode([*said, *blind], self.longest),
-            "negatives": self.tokens[np.concatenate([columns, others])],
-            "target": torch.from_numpy(target),
+            "phrases": self.tokens[phrases],
+            "prior": self.prior[phrases],
+            "true": torch.from_numpy(self.marks[regions[present]].toarray()[:, phrases]),
         }
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str, int]:
-        """Regions of one set, its text, and the phrase's place in the inventory (-1 for none)."""
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """Regions of one set, and its text."""
         recipe = self.recipe
         kind = rng.random()
         size = int(rng.integers(3, recipe.n_exemplars + 1))
         if self.ready and kind > 1 - 0.1:
             ids, texts = self.ready[rng.integers(len(self.ready))]
-            return rng.permutation(ids)[: recipe.n_exemplars], str(rng.choice(texts)), -1
+            return rng.permutation(ids)[: recipe.n_exemplars], str(rng.choice(texts))
         first, ids = self.phrase(rng)
         if kind < recipe.pairs:
             second, others = self.phrase(rng)
             if second == first:
                 return self.draw(rng)
             half = [rng.permutation(part)[: max(2, size // 2)] for part in (ids, others)]
-            return np.concatenate(half)[: recipe.n_exemplars], f"{self.phrases[first]} and {self.phrases[second]}", -1
+            return np.concatenate(half)[: recipe.n_exemplars], f"{self.phrases[first]} and {self.phrases[second]}"
         members = rng.permutation(ids)[:size]
         first = self.most_special(first, members)
         strange = rng.random(len(members)) < rng.uniform(0, recipe.strangers)
         strange[int(rng.integers(len(members)))] = False
         pool = self.of_source[self.source[members[0]]]
         members = np.where(strange, pool[rng.integers(0, len(pool), len(members))], members)
-        return members, self.phrases[first], first
+        return members, self.phrases[first]
 
     def most_special(self, place: int, members: np.ndarray) -> int:
         """The rarest kind of a phrase that all members are ("animals" that are all dogs: "dogs"), or the phrase."""
@@ -351,14 +374,11 @@ class Judge:
         captioner: Captioner = model.captioner  # type: ignore[assignment]
         captioner._embedded, captioner._priors = None, {}
         with torch.inference_mode():
-            memory = captioner.encode(self.features, self.present)
             settings = DecodingSettings(weight=0.0, beam=4, shortlist=32, max_length=8)
             rows = [
-                c
-                for start in range(0, len(memory), 64)
-                for c in describe_sets(
-                    captioner, memory[start : start + 64], self.present[start : start + 64], settings
-                )
+                candidates
+                for features, present in zip(self.features.split(64), self.present.split(64), strict=True)
+                for candidates in describe_sets(captioner, features, present, settings)
             ]
         captioner._embedded, captioner._priors = None, {}
         first = [row[0].text for row in rows]

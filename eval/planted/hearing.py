@@ -3,8 +3,8 @@
     listener = CaptionerListener(Captioner.carried())
     WordListDescriber(listener, captioner.inventory.phrases)
 
-It has learnt from the captioner's photographs, not from the judge's, and a picture is to it a set of one exemplar that
-is seen whole. Its probabilities are not calibrated: words are ranked by it, nothing is judged.
+It has learnt from the captioner's photographs, not from the judge's, and a picture is to it an exemplar that is seen
+whole. Its probabilities are not calibrated: words are ranked by it, nothing is judged.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class CaptionerListener:
     def key(self) -> dict[str, str | int | float | bool | None]:
         """The digest of the head's weights, which are trained with all others."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.captioner.set_head.state_dict().items()):
+        for name, tensor in sorted(self.captioner.reader.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         return {"captioner": digest.hexdigest()}
 
@@ -45,8 +45,7 @@ class CaptionerListener:
         maps = encoder.maps(pixels.permute(0, 3, 1, 2).to(self.captioner.device))  # of (images, 3, size, size)
         whole = torch.ones(len(images), 8, 8, device=self.captioner.device)
         features = encoder.region_features(maps, whole, torch.arange(len(images), device=self.captioner.device))
-        present = torch.ones(len(images), 1, dtype=torch.bool, device=self.captioner.device)
-        return self.captioner.set_embedding(self.captioner.encode(features[:, None], present), present).float().cpu()
+        return self.captioner.exemplar_embedding(features).float().cpu()
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts dims"]:

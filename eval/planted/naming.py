@@ -10,8 +10,9 @@ unit if it holds every content word of the planted concept, or a synonym of the 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,8 +131,7 @@ def describe_planted(
     rows: list[list[Candidate]] = []
     with torch.inference_mode():
         for part in features.split(64):
-            memory = captioner.encode(part, present[: len(part)])
-            rows += describe_sets(captioner, memory, present[: len(part)], settings)
+            rows += describe_sets(captioner, part, present[: len(part)], settings)
     return rows
 
 
@@ -180,7 +180,7 @@ LEVELS: dict[str, tuple[list[dict[str, Any]], int]] = {
 
 
 def measure(
-    captioner: Captioner, level: str, data: str, cache: str | None, weights: Sequence[float], seed: int = 0
+    captioner: Captioner, level: str, data: str, cache: str | None, ways: Sequence[DecodingSettings], seed: int = 0
 ) -> dict[str, Any]:
     """Named units of one level by way of decoding, beside shuffled descriptions, with every unit's texts."""
     sources, n_units = LEVELS[level]
@@ -189,13 +189,13 @@ def measure(
     concepts = [unit.concept for unit in units]
     features = unit_features(captioner.encoder, corpus, units)
     result: dict[str, Any] = {}
-    for weight in weights:
-        rows = describe_planted(captioner, features, DecodingSettings(weight=weight, n_best=8))
+    for way in ways:
+        rows = describe_planted(captioner, features, replace(way, n_best=8))
         texts = [[candidate.text for candidate in row] for row in rows]
-        result[f"weight {weight:g}"] = asdict(judge(texts, concepts, seed)) | {
+        result[f"lambda {way.weight:g}, evidence {way.evidence:g}"] = asdict(judge(texts, concepts, seed)) | {
             "texts": {concept: own[:4] for concept, own in zip(concepts, texts, strict=True)}
         }
-        if weight == DecodingSettings().weight:
+        if way == DecodingSettings():
             order = np.random.default_rng(seed).permutation(len(texts))
             result["shuffled"] = asdict(judge([texts[i] for i in order], concepts, seed))
     return result
@@ -210,8 +210,9 @@ def main(
     cache: Annotated[str | None, typer.Option(help="Folder in which prepared sources are kept.")] = None,
     level: Annotated[list[str] | None, typer.Option(help="image, region, scenes; default all.")] = None,
     weight: Annotated[list[float] | None, typer.Option(help="lambda, several allowed.")] = None,
+    evidence: Annotated[list[float] | None, typer.Option(help="weight of evidence, several allowed.")] = None,
 ) -> None:
-    """Prints how often planted units are named.
+    """Prints how often planted units are named: by plain likelihood, the set's PMI, and with evidence.
 
     Example: python -m describer.eval.planted --data ../shared/data --weight 0 --weight 0.5
     """
@@ -219,10 +220,12 @@ def main(
     from rich.table import Table
 
     model = Captioner.from_pretrained(captioner)
-    found = {
-        name: measure(model, name, data, cache, weight or [0.0, 0.3, DecodingSettings().weight, 0.8, 1.0])
-        for name in level or LEVELS
-    }
+    usual = DecodingSettings()
+    ways = [replace(usual, weight=0.0, evidence=0.0), replace(usual, evidence=0.0), usual]
+    if weight or evidence:
+        both = product(weight or [usual.weight], evidence or [usual.evidence])
+        ways = [replace(usual, weight=one, evidence=other) for one, other in both]
+    found = {name: measure(model, name, data, cache, ways) for name in level or LEVELS}
     table = Table("level", "decoding", "units", "named first", "95 %", "within four", "distinct", "words")
     for name, rows in found.items():
         for decoding, row in rows.items():

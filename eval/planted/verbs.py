@@ -109,8 +109,8 @@ def describer_of(
         from describer.captioner import CARRIED, Captioner
         from describer.decoding import DecodingSettings
 
-        weight = DecodingSettings().weight if method == "caption" else 0.0
-        return CaptionDescriber(Captioner.from_pretrained(captioner or CARRIED), DecodingSettings(weight=weight))
+        ways = DecodingSettings() if method == "caption" else DecodingSettings(weight=0.0, evidence=0.0)
+        return CaptionDescriber(Captioner.from_pretrained(captioner or CARRIED), ways)
     if method == "clip":
         from describer.captioner import CARRIED, Captioner
         from describer.eval.planted.hearing import CaptionerListener

@@ -22,11 +22,17 @@ def small_captioner(seed: int = 0) -> Captioner:
     return captioner.eval()
 
 
-def random_sets(captioner: Captioner, n_units: int = 5, k: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
-    """Memory and presence of random sets; the third unit has three exemplars only."""
+def random_features(captioner: Captioner, n_units: int = 5, k: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and presence of random sets; the third unit has three exemplars only."""
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(n_units, k, captioner.encoder.n_features, generator=generator)
     present = torch.ones(n_units, k, dtype=torch.bool)
     present[2 % n_units, 3:] = False
+    return features, present
+
+
+def random_sets(captioner: Captioner, n_units: int = 5, k: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory and presence of the same sets."""
+    features, present = random_features(captioner, n_units, k)
     with torch.inference_mode():
         return captioner.encode(features, present), present

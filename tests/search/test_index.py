@@ -43,6 +43,16 @@ def memory_of(atlas: Atlas, layer: str, unit: int) -> tuple[torch.Tensor, torch.
         return captioner.encode(features, present), present
 
 
+def vector_of(atlas: Atlas, layer: str, unit: int) -> np.ndarray:
+    """Mean of the vectors of its exemplars one by one."""
+    captioner = small_captioner()
+    exemplars = atlas.exemplars(layer).subset([unit])
+    with torch.inference_mode():
+        features, present = exemplar_features(EncodedImages(captioner.encoder, Thumbnails(atlas)), exemplars)
+        each = [captioner.exemplar_embedding(one) for one, there in zip(features[0], present[0], strict=True) if there]
+    return (sum(each) / len(each)).double().numpy()
+
+
 # Words, meaning, PMI: each against its definition
 
 
@@ -97,7 +107,7 @@ def test_meaning_is_the_cosine_of_exemplars_and_text(path: Path, searcher: Searc
         text = captioner.text_embedding(captioner.tokens(["brown dogs"]))[0].double().numpy()
         for name in LIVING:
             layer, unit = atlas.locate(name)
-            vector = captioner.set_embedding(*memory_of(atlas, layer, unit))[0].double().numpy()
+            vector = vector_of(atlas, layer, unit)
             wanted[name] = float(vector @ text / np.linalg.norm(vector) / np.linalg.norm(text))
     hits = searcher.search("brown dogs", how="meaning", k=99)
     assert {hit.id: hit.score for hit in hits} == pytest.approx(wanted, abs=2e-3)
@@ -133,8 +143,8 @@ def test_words_and_meaning_are_fused_by_reciprocal_ranks(searcher: Searcher) -> 
 def test_no_axis_is_taken_for_another(path: Path) -> None:
     meanings, atlas = Meanings(small_captioner()), Atlas.open(path)
     queries, templates = ["brown dogs", "grass"], ("{}", "red {}", "sky above {}")
-    memory, present = meanings.sets(atlas.exemplars("body.0"), Thumbnails(atlas))
-    assert memory.shape == (7, 4, 32) and present.shape == (7, 4)
+    memory, found, present = meanings.sets(atlas.exemplars("body.0"), Thumbnails(atlas))
+    assert memory.shape == (7, 4, 32) and present.shape == (7, 4) and found.shape == (7, 32)
     captioner = meanings.captioner
     log_probs = meanings.log_probs(queries, memory, present, templates)
     priors, vectors = meanings.log_priors(queries, templates), meanings.text_vectors(queries, templates)
