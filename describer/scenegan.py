@@ -32,7 +32,7 @@ class SceneGenerator(nn.Module):
     stage3: nn.Module
     stage4: nn.Module
 
-    def __init__(self, n_kinds: int, channels: tuple[int, ...] = (256, 256, 128, 96, 32), latents: int = 96) -> None:
+    def __init__(self, n_kinds: int, channels: tuple[int, ...] = (192, 192, 96, 64, 32), latents: int = 96) -> None:
         super().__init__()
         self.n_kinds, self.latent_shape, self.channels = n_kinds, (latents,), tuple(channels)
         self.style = nn.Sequential(nn.Linear(latents + n_kinds, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())

@@ -1,7 +1,7 @@
 """The judges of the scene generator: one of pixels, one of the maps of the carried classifier.
 
 maps = SceneMaps()(pictures)                       # three maps of the frozen classifier
-PixelCritic(8)(pictures, kinds)                    # (batch, 1, 4, 4): above 0 looks drawn, below generated
+PixelCritic(8)(pictures, kinds)                    # (batch, places): above 0 looks drawn, below generated
 MapCritic(8)(maps, kinds)                          # (batch, places)
 """
 
@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from describer.scenenet import carried_classifier
 
-SHARPNESS = 6.0
+SHARPNESS = 4.0
 """Slope that a judge may have where its layers have slope 1: with less, the hinge never opens."""
 
 
@@ -42,13 +42,19 @@ class Verdict(nn.Module):
         return SHARPNESS * (self.logit(x)[:, 0] + suits).float()
 
 
-class PixelCritic(nn.Module):
-    """Strided convolutions from 64 x 64 pixels to 4 x 4 places; the spread over each part of the batch is one more map.
+def spread(x: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch 1 h w"]:
+    """How far two neighbours of a batch, which are of one kind, lie apart at each place, averaged over the channels.
 
-    Pictures drawn and generated are parts, so that a judge sees when generated ones are too much alike.
+    So a judge sees that generated pictures are too much alike (Karras et al. 2018, within a kind and by place).
     """
+    first, second = x.float().unflatten(0, (-1, 2)).unbind(1)  # (batch / 2, channels, h, w)
+    return ((first - second).square() + 1e-6).sqrt().mean(1, keepdim=True).repeat_interleave(2, 0).to(x.dtype)
 
-    def __init__(self, n_kinds: int, channels: Sequence[int] = (64, 128, 256, 256)) -> None:
+
+class PixelCritic(nn.Module):
+    """Strided convolutions from 64 x 64 pixels to 4 x 4 places, where the spread is one more map."""
+
+    def __init__(self, n_kinds: int, channels: Sequence[int] = (48, 96, 192, 256)) -> None:
         super().__init__()
         layers: list[nn.Module] = [conv(3, channels[0], 4, 2), nn.LeakyReLU(0.2)]
         for inside, outside in pairwise(channels):
@@ -58,36 +64,32 @@ class PixelCritic(nn.Module):
         self.verdict = Verdict(channels[-1], n_kinds)
 
     def forward(
-        self, images: Float[Tensor, "batch 3 h w"], kinds: Int[Tensor, " batch"], parts: int = 1
+        self, images: Float[Tensor, "batch 3 h w"], kinds: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch places"]:
-        """One number a place: above 0 looks drawn, below generated; the batch has `parts` of one length."""
+        """One number a place: above 0 looks drawn, below generated; pictures come in twos of one kind."""
         x = self.body(images)
-        split = x.float().unflatten(0, (parts, -1))
-        spread = (split.var(1, unbiased=False) + 1e-6).sqrt().mean((1, 2, 3))  # (parts,)
-        spread = spread.repeat_interleave(len(x) // parts).to(x.dtype)[:, None, None, None]
-        x = self.mix(torch.cat([x, spread.expand(-1, 1, *x.shape[2:])], 1))
+        x = self.mix(torch.cat([x, spread(x)], 1))
         return self.verdict(x, kinds).flatten(1)
 
 
 class MapCritic(nn.Module):
-    """One small head on each of the classifier's maps."""
+    """One small head on each of the classifier's maps and its spread."""
 
     def __init__(self, n_kinds: int, channels: Sequence[int] = (48, 96, 128), width: int = 64) -> None:
         super().__init__()
         strides = (2, 2, 1)
         self.heads = nn.ModuleList(
             nn.Sequential(
-                conv(inside, width, 1), nn.LeakyReLU(0.2), conv(width, width, 4 if stride == 2 else 3, stride),
+                conv(inside + 1, width, 1), nn.LeakyReLU(0.2), conv(width, width, 4 if stride == 2 else 3, stride),
                 nn.LeakyReLU(0.2), conv(width, width), nn.LeakyReLU(0.2),
             ) for inside, stride in zip(channels, strides, strict=True)
         )  # fmt: skip
         self.verdicts = nn.ModuleList(Verdict(width, n_kinds) for _ in channels)
 
-    def forward(
-        self, maps: list[Tensor], kinds: Int[Tensor, " batch"], parts: int = 1
-    ) -> Float[Tensor, "batch places"]:
-        """One number a place of each map; each map counts as much as 64 places."""
-        told = [verdict(head(x), kinds) for head, verdict, x in zip(self.heads, self.verdicts, maps, strict=True)]
+    def forward(self, maps: list[Tensor], kinds: Int[Tensor, " batch"]) -> Float[Tensor, "batch places"]:
+        """One number a place of each map, 64 a map; pictures come in twos of one kind."""
+        wide = [torch.cat([x, spread(x)], 1) for x in maps]
+        told = [verdict(head(x), kinds) for head, verdict, x in zip(self.heads, self.verdicts, wide, strict=True)]
         return torch.cat([F.adaptive_avg_pool2d(each, 8).flatten(1) for each in told], 1)
 
 

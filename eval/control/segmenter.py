@@ -14,9 +14,11 @@ from PIL import Image
 
 from describer.data.concepts import COLORS, load_concepts
 from describer.data.concepts.computed import CARRIED
+from describer.data.concepts.labels import Names
 from describer.data.images import ImageSet
 from describer.errors import ConceptsError
 from describer.eval.control.choice import words
+from describer.scenesegmenter import carried_segmenter
 
 Labels = Mapping[str, Int[np.ndarray, "pictures height width"]]
 Concept = tuple[str, int]
@@ -50,27 +52,36 @@ class Segmenter:
         if not all(kind in (*COLORS, CARRIED) or kind.startswith("hf-seg:") for kind in kinds):
             message = f"A segmenter must be colors, {CARRIED}, hf-seg:MODEL or several with commas. Got {source!r}"
             raise ConceptsError(f"{message}. Correct it.")
+        rest = [kind for kind in kinds if kind != CARRIED]
+        self._carried = carried_segmenter().to(device) if CARRIED in kinds else None
         self._held = HeldPictures(np.zeros((1, 8, 8, 3), np.uint8))
-        self._concepts = load_concepts(source, self._held, device)
-        self.names = self._concepts.names
+        self._concepts = load_concepts(",".join(rest), self._held, device) if rest else None
+        own: Names = self._carried.names if self._carried else {}
+        others: Names = self._concepts.names if self._concepts else {}
+        if twice := set(own) & set(others):
+            message = f"Segmenters must not both name the same category. Got {twice.pop()!r} twice in {source!r}"
+            raise ConceptsError(f"{message}. Leave one out.")
+        self.names = dict(own) | dict(others)
 
     def concept(self, query: str) -> Concept | None:
         """The concept whose name's words all stand in the query; of several the longest name."""
         asked = words(query)
-        fitting = [
-            (cat, i) for cat, i in self._concepts.concepts if (own := words(self.names[cat][i])) and own <= asked
-        ]
+        listed = [(cat, i) for cat, by_id in self.names.items() for i, name in enumerate(by_id) if name]
+        fitting = [(cat, i) for cat, i in listed if (own := words(self.names[cat][i])) and own <= asked]
         return max(fitting, key=lambda each: len(self.names[each[0]][each[1]]), default=None)
 
     def labels(self, pictures: UInt8[np.ndarray, "pictures height width 3"]) -> Labels:
         """The first label of every pixel in every category."""
+        found = self._carried.labels(pictures) if self._carried else {}
+        if self._concepts is None:
+            return found
         self._held.pixels = pictures
-        found: dict[str, list[np.ndarray]] = {category: [] for category in self.names}
+        listed: dict[str, list[np.ndarray]] = {category: [] for category in self._concepts.names}
         for index in range(len(pictures)):
             maps = self._concepts.labels(index).maps
-            for category, listed in found.items():
-                listed.append(np.asarray(maps[category][0], np.int32))
-        return {category: np.stack(maps) for category, maps in found.items()}
+            for category, each in listed.items():
+                each.append(np.asarray(maps[category][0], np.int32))
+        return found | {category: np.stack(maps) for category, maps in listed.items()}
 
     def present(self, labels: Labels, concept: Concept) -> Bool[np.ndarray, "pictures height width"]:
         """Where the concept is."""

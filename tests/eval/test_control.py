@@ -28,6 +28,7 @@ from describer.eval.control.figure import edit_figure, heat_map
 from describer.eval.control.quality import frechet
 from describer.eval.control.region import region_of
 from describer.eval.control.segmenter import Segmenter
+from describer.eval.control.table import Bench, TablePlan, lines, ratio, row, units_by_iou
 from describer.intervention import Edit
 from describer.probe import ProbeSettings
 from describer.search.describers import form_describers
@@ -312,3 +313,40 @@ def test_the_verb(atlas, tmp_path):
     assert again.exit_code == 0 and "brown: 1 units ablated" in again.stdout, again.stderr
     bare = CliRunner().invoke(app, ["edit", SOURCE, "--query", "brown"])
     assert (bare.exit_code, bare.stderr.count("\n")) == (2, 1)
+
+
+# The table of what described units draw
+
+
+def test_units_by_iou_are_the_painters(atlas, target):
+    found = units_by_iou(atlas, "color", "brown", 3, ())
+    assert found[0].id == "layer1:0" and found[0].score == choose_units(atlas, "brown", 1)[0].score
+    assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
+    assert units_by_iou(atlas, "color", "brown", 3, ("layer2",)) == []
+
+
+def test_a_row_of_the_table_is_what_loops_count(atlas, target):
+    plan = TablePlan(("brown",), "colors", top=1, samples=23, draws=2, seed=4)
+    bench = Bench(target, atlas, plan)
+    told = row(bench, "brown")
+    brown = COLOR_TERMS.index("brown")
+    before = [name_colors(picture) == brown for picture in Samples(target, 4, 23).draw()]
+    after = [name_colors(p) == brown for p in Samples(target, 4, 23).draw([Edit("layer1", (0,), "ablate")])]
+    removed = 1 - sum(int(each.sum()) for each in after) / sum(int(each.sum()) for each in before)
+    assert told["words"]["removed"]["value"] == pytest.approx(removed) and removed > 0.9
+    assert told["words_to_iou"]["value"] == 1 and told["words"]["units"] == ["layer1:0"]
+    inside = bench.patch.numpy() > 0
+    assert inside.sum() == 8 * 10 and inside[10:18, 5:15].all()
+    level = float(atlas.exemplars("layer1").threshold[0])
+    raised = Samples(target, 4, 23).draw([Edit("layer1", (0,), "raise", (level,))], bench.patch)
+    gain = np.mean([(name_colors(p) == brown)[inside].mean() for p in raised])
+    gain -= np.mean([each[inside].mean() for each in before])
+    assert told["words"]["inserted"]["value"] == pytest.approx(gain) and gain > 0
+    assert lines([told])[2].startswith("| brown | ")
+    assert "nearest" in lines([row(bench, "purple")])[2]
+
+
+def test_a_ratio_is_of_what_both_remove():
+    before, nothing = np.array([0.4, 0.2]), np.zeros(2)
+    own, other = (Effect(before, before * left, nothing, nothing) for left in (0.5, 0.25))
+    assert ratio(own, other, 0)["value"] == pytest.approx(0.5 / 0.75)

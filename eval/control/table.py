@@ -1,0 +1,202 @@
+"""How much of a thing its described units draw: one row a concept, against units found by IoU, and against random ones.
+
+    python -m describer.eval.control.table carried:gan gan --segmenter carried:segmenter --concepts water,tree,house
+
+Units are found by the words of their descriptions, by the highest IoU with the segmenter's label, whatever they are
+called, and, with --meaning, by what the captioner makes of their exemplars. Each set is cut, and raised where the
+concept was not; intervals (95 %) draw samples and random units.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from describer.atlas import Atlas
+from describer.data.targets import Target, load_target
+from describer.errors import AtlasError, DescriberError
+from describer.eval.control.choice import Chosen, choose_units, random_units, searched_units
+from describer.eval.control.drawing import Samples
+from describer.eval.control.edit import Pictures, edits_of
+from describer.eval.control.effects import DRAWS, MEASURES, Effect, compare, measure
+from describer.eval.control.interval import Interval, interval
+from describer.eval.control.segmenter import Concept, Labels, Segmenter
+from describer.search.dissection import Dissection
+from describer.search.iou import global_ious
+
+Patch = tuple[float, float, float, float]
+PATCH: Patch = (0.5, 0.25, 0.9, 0.75)
+"Top, left, bottom and right, as shares of the picture, of the region in which units are raised."
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What is measured."""
+
+    concepts: tuple[str, ...]
+    "names that the segmenter knows"
+    segmenter: str = "carried:segmenter"
+    "what sees them"
+    layers: tuple[str, ...] = ()
+    "names or patterns; none: all"
+    top: int = 20
+    "most units"
+    samples: int = 128
+    "samples measured"
+    draws: int = 5
+    "draws of random units"
+    seed: int = 0
+    "of latents, of random units, of intervals"
+    meaning: bool = False
+    "whether units are also found by the captioner alone"
+
+
+def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
+    """The units of highest IoU with a label of the atlas's dissection, whatever their descriptions say."""
+    folders = sorted((atlas.path / "concepts").glob("*/about.json"))
+    if not folders:
+        raise AtlasError(f"{atlas.path} must hold a dissection. Got none. Describe with --concepts.")
+    dissection = Dissection.open(folders[-1].parent)
+    names = dissection.table.names  # with the category where two categories share a name
+    column = names.index(name if name in names else f"{category}:{name}")
+    found = []
+    for layer in atlas.layers:
+        if layers and not any(Path(layer).match(pattern) for pattern in layers):
+            continue
+        laid = dissection.layer(layer)
+        ious = global_ious(dissection.table, laid.counts)[:, column]
+        units = laid.exemplars.unit_ids.tolist()
+        found += [
+            Chosen(layer, unit, name, "iou", float(iou)) for unit, iou in zip(units, ious, strict=True) if iou > 0
+        ]
+    return sorted(found, key=lambda each: (-(each.score or 0.0), each.id))[:top]
+
+
+class Bench:
+    """The samples before, and what any units do to them."""
+
+    def __init__(self, target: Target, atlas: Atlas, plan: TablePlan) -> None:
+        self.atlas, self.plan = atlas, plan
+        self.samples, self.segmenter = Samples(target, plan.seed, plan.samples), Segmenter(plan.segmenter)
+        self.before: Pictures = self.samples.draw()
+        self.was: Labels = self.segmenter.labels(self.before)
+        height, width = self.before.shape[1:3]
+        self.patch = torch.zeros(height, width)
+        top, left, bottom, right = PATCH
+        self.patch[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = 1
+
+    def effect(self, chosen: Sequence[Chosen], concept: Concept) -> Effect:
+        """What cutting the units does."""
+        after = self.samples.draw(edits_of(self.atlas, chosen, "0"))
+        return measure(self.before, after, self.segmenter, concept, self.was)
+
+    def inserted(self, chosen: Sequence[Chosen], concept: Concept) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the patch that show the concept, before and after the units are raised there, a sample each."""
+        after = self.samples.draw(edits_of(self.atlas, chosen, "insert"), self.patch)
+        inside = self.patch.numpy() > 0
+        now = self.segmenter.present(self.segmenter.labels(after), concept)
+        return self.segmenter.present(self.was, concept)[:, inside].mean(1), now[:, inside].mean(1)
+
+
+def row(bench: Bench, name: str) -> dict[str, Any]:
+    """All numbers of one concept; `found` tells why units could not be found."""
+    plan, concept = bench.plan, bench.segmenter.concept(name)
+    if concept is None:
+        raise DescriberError(f"{plan.segmenter} must know {name}. Got no such label. Name another.")
+    label = bench.segmenter.names[concept[0]][concept[1]]
+    ways: dict[str, Callable[[], list[Chosen]]] = {
+        "words": lambda: choose_units(bench.atlas, name, plan.top, layers=plan.layers),
+        "iou": lambda: units_by_iou(bench.atlas, concept[0], label, plan.top, plan.layers),
+    }
+    if plan.meaning:
+        ways["meaning"] = lambda: searched_units(bench.atlas, name, plan.top, layers=plan.layers)
+    told: dict[str, Any] = {"concept": name, "share": float(bench.segmenter.present(bench.was, concept).mean())}
+    effects: dict[str, Effect] = {}
+    for way, find in ways.items():
+        try:
+            chosen = find()
+        except AtlasError as fault:
+            told[way] = {"found": str(fault)}
+            continue
+        effects[way] = bench.effect(chosen, concept)
+        n_draws = 0 if way == "iou" else plan.draws
+        others = [random_units(bench.atlas, chosen, plan.seed * 1000 + draw) for draw in range(n_draws)]
+        rivals = [bench.effect(units, concept) for units in others]
+        told[way] = {"units": [each.id for each in chosen], **compare(effects[way], rivals, plan.seed)}
+        told[way]["inserted"] = _gain([bench.inserted(chosen, concept)], plan.seed)
+        if others:
+            told[way]["random_inserted"] = _gain([bench.inserted(units, concept) for units in others], plan.seed)
+    if "iou" in effects:
+        told |= {f"{way}_to_iou": ratio(effects[way], effects["iou"], plan.seed) for way in effects if way != "iou"}
+    return told
+
+
+def ratio(own: Effect, other: Effect, seed: int) -> Interval:
+    """What one set of units removes as a share of what the other removes, on the same samples."""
+    n, removed = len(own.before), MEASURES["removed"]
+    drawn, everything = np.random.default_rng(seed).integers(0, n, (DRAWS, n)), np.arange(n)[None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = removed(own, everything)[0] / removed(other, everything)[0]
+        return interval(value, removed(own, drawn) / removed(other, drawn))
+
+
+def _gain(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> Interval:
+    """Mean gain of the concept's share of the patch."""
+    gains = np.stack([after - before for before, after in pairs]).mean(0)
+    drawn = np.random.default_rng(seed).integers(0, len(gains), (DRAWS, len(gains)))
+    return interval(float(gains.mean()), gains[drawn].mean(1))
+
+
+def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The table in Markdown."""
+    head = "| concept | of all pixels | units | removed | by random units | elsewhere relabelled | by random units |"
+    found = [f"{head} by IoU: removed | words to IoU | raised in a region | random |", "|---" * 11 + "|"]
+    for each in rows:
+        own, iou = each["words"], each["iou"]
+        if "found" in own:
+            found.append(f"| {each['concept']} | {each['share']:.3f} | none: {own['found']} |" + " |" * 8)
+            continue
+        cells = [each["concept"], f"{each['share']:.3f}", str(len(own["units"]))]
+        cells += [_told(own[key]) for key in ("removed", "random_removed", "relabelled", "random_relabelled")]
+        cells += [_told(iou.get("removed")), _told(each.get("words_to_iou"))]
+        cells += [_told(own["inserted"]), _told(own["random_inserted"])]
+        found.append("| " + " | ".join(cells) + " |")
+    return found
+
+
+def _told(value: Interval | None) -> str:
+    if value is None or value["value"] is None:
+        return "unknown"
+    return f"{value['value']:.2f} ({value['low']:.2f}–{value['high']:.2f})"
+
+
+def main(
+    generator: str,
+    atlas: Path,
+    concepts: Annotated[str, typer.Option(help="names with commas")],
+    segmenter: str = TablePlan.segmenter,
+    layers: Annotated[str, typer.Option(help="layers with commas; default: all")] = "",
+    top: int = TablePlan.top,
+    samples: int = TablePlan.samples,
+    draws: int = TablePlan.draws,
+    seed: int = TablePlan.seed,
+    meaning: bool = False,
+    out: Annotated[Path | None, typer.Option(help="all numbers as JSON")] = None,
+) -> None:
+    """The table of what described units draw."""
+    patterns = tuple(part for part in layers.split(",") if part)
+    plan = TablePlan(tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning)
+    bench = Bench(load_target(generator), Atlas.open(atlas), plan)
+    rows = [row(bench, name) for name in plan.concepts]
+    if out is not None:
+        out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    print("\n".join(lines(rows)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
