@@ -6,7 +6,6 @@ unit_json(ServerLinks(), library, library.sheet("layer4", 483))["descriptions"][
 import math
 from typing import Any
 
-from describer.search.examples import with_examples
 from describer.search.site.finding import Found
 from describer.search.site.library import Library
 from describer.search.site.links import Links
@@ -15,6 +14,8 @@ from describer.search.site.sheet import UnitSheet
 
 def unit_json(links: Links, library: Library, sheet: UnitSheet) -> dict[str, Any]:
     """All that the atlas knows of a unit: its rows as `describer units --json` has them, exemplars, neighbours."""
+    from describer.search.examples import with_examples  # brings torch
+
     rows = library.rows(sheet.layer).get(sheet.unit, [])
     exemplars = [
         {"image": shown.image, "activation": shown.activation, "picture": links.picture(shown.image)}
@@ -59,7 +60,7 @@ def layers_json(links: Links, library: Library) -> list[dict[str, Any]]:
             **{"layer": each.name, "units": each.units, "height": each.height, "width": each.width},
             **{"probed": each.probed, "methods": list(each.methods), "url": links.layer(each.name)},
         }
-        for each in library.atlas.meta.layers
+        for each in library.meta.layers
     ]
 
 

@@ -32,7 +32,6 @@ from describer.search.site.kept import KeptPages, answer
 from describer.search.site.library import Library
 from describer.search.site.links import ServerLinks
 from describer.search.site.pages import Pages
-from describer.search.site.preview import preview
 from describer.search.site.sheet import Beside
 from describer.search.site.trying import Model, Tried
 from describer.search.site.uploads import MOST_BYTES, read_picture
@@ -208,9 +207,11 @@ def at(request: Request, path: str, site: Site) -> Response:
     """The page of a unit or of a layer, or a unit's preview; a layer's name may have any characters."""
     library, links = site.library, links_of(request)
     place = UNIT.fullmatch(path.removesuffix("/preview.jpg"))
-    if place and place[1] in library.atlas.layers:
+    if place and library.meta.layer(place[1]) is not None:
         layer, index = place[1], int(place[2])
         if path.endswith("/preview.jpg"):
+            from describer.search.site.preview import preview  # brings matplotlib
+
             return Response(preview(library, layer, index), media_type="image/jpeg", headers=KEPT_BRIEFLY)
         return site.unit_page(request, links, layer, index)
     name, query = path.removesuffix("/"), GridQuery.read(dict(request.query_params))

@@ -49,7 +49,7 @@ class Export:
         """Units first, then the pages that lead to them."""
         with disk_faults(self.folder):
             self._begin()
-            layers = [entry.name for entry in self.library.atlas.meta.layers if entry.probed]
+            layers = [entry.name for entry in self.library.meta.layers if entry.probed]
             units = [(layer, card.unit) for layer in layers for card in self.library.cards(layer)]
             for done, (layer, unit) in enumerate(units):
                 report("writing units", done, len(units))

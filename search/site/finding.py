@@ -12,7 +12,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
-from describer.atlas import Atlas
 from describer.errors import DescriberError
 from describer.search.query import Hit
 from describer.search.site.library import Card, Library
@@ -54,7 +53,7 @@ class Finder:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._kept: tuple[Atlas, Any] | None = None
+        self._kept: tuple[Any, Any] | None = None
         self._ready = False
 
     @property

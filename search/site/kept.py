@@ -51,17 +51,17 @@ class KeptPages:
         """The page, made now unless somebody else has done so meanwhile; what `render` raises is raised."""
         with self._lock:
             making = self._making.setdefault(key, Lock())
-        with making:
-            page = self.get(key)
-            if page is None:
-                try:
+        try:
+            with making:
+                page = self.get(key)
+                if page is None:
                     plain = render().encode()
                     page = Page(plain, gzip.compress(plain, LEVEL, mtime=0))
                     self._put(key, page)
-                finally:
-                    with self._lock:
-                        self._making.pop(key, None)
-            return page
+                return page
+        finally:
+            with self._lock:
+                self._making.pop(key, None)
 
     def _put(self, key: Key, page: Page) -> None:
         with self._lock:

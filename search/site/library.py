@@ -5,7 +5,8 @@
     library.sheet("layer4", 483).headline
     library.picture(17)                              # the bytes of a JPEG; AtlasError for what is not a picture of it
 
-What was read is kept. What is written while it is read, by another process, is seen with the next request.
+What was read is kept. What is written while it is read, by another process, is seen with the next request. Cards need
+the manifest, the table and numbers of the exemplars alone; whatever brings torch is imported by who asks for more.
 """
 
 import math
@@ -15,17 +16,14 @@ from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Bool
+from safetensors import SafetensorError, safe_open
 
-from describer.atlas import Atlas
 from describer.errors import AtlasError
-from describer.exemplars import Exemplars
-from describer.search.dissection import open_dissections
-from describer.search.examples import KINDS, TOLD, read_examples
-from describer.search.site.judging import Judging
-from describer.search.site.neighbours import Neighbours
+from describer.manifest import LayerEntry, Manifest
 from describer.search.site.outlines import mask_outline, outline
 from describer.search.site.sheet import (
     Beside,
@@ -40,8 +38,7 @@ from describer.search.site.sheet import (
     silence,
     verdict_of,
 )
-from describer.unittable import Row
-from describer.upsample import Padding, upsample
+from describer.unittable import Row, UnitTable
 
 METHODS = ("caption", "vlm", "translation", "formula", "concept")
 "Whose words come first; methods of other names follow."
@@ -130,25 +127,40 @@ class Library:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._atlas = Atlas.open(self.path)
+        self._meta = Manifest.read(self.path)
+        self._atlas: Any = None
         self._seen = self.stamp
-        self._kept: dict[tuple[Any, ...], Any] = {}
         self._reading = RLock()
+        self._kept: dict[tuple[Any, ...], Any] = {}
 
     @property
-    def atlas(self) -> Atlas:
+    def meta(self) -> Manifest:
+        """What the atlas has, as it is now."""
+        with self._reading:
+            stamp = self.stamp
+            if stamp != self._seen:
+                self._meta, self._atlas, self._seen, self._kept = Manifest.read(self.path), None, stamp, {}
+            return self._meta
+
+    @property
+    def atlas(self) -> Any:  # Atlas, whose module brings torch
         """The atlas as it is now."""
-        stamp = self.stamp
-        if stamp != self._seen:
-            self._atlas, self._seen, self._kept = Atlas.open(self.path), stamp, {}
-        return self._atlas
+        from describer.atlas import Atlas
+
+        with self._reading:
+            if self.meta and self._atlas is None:
+                self._atlas = Atlas.open(self.path)
+            return self._atlas
+
+    def entry(self, layer: str) -> LayerEntry:
+        """What the atlas has of a layer; AtlasError with the nearest names where it has none."""
+        return self.meta.layer(layer) or self.atlas.entry(layer)
 
     def overview(self) -> list[LayerView]:
         """All layers in the order of the model."""
-        atlas = self.atlas
         return [
             LayerView(e.name, e.units, e.height, e.width, e.probed, e.methods, tuple(self.cards(e.name)))
-            for e in atlas.meta.layers
+            for e in self.meta.layers
         ]
 
     def cards(self, layer: str, method: str | None = None) -> list[Card]:
@@ -156,10 +168,9 @@ class Library:
         return self._keep(("cards", layer, method), lambda: self._cards(layer, method))
 
     def _cards(self, layer: str, method: str | None) -> list[Card]:
-        if not self.atlas.entry(layer).probed:
+        if not self.entry(layer).probed:
             return []
-        exemplars, rows = self.exemplars(layer), self.rows(layer)
-        dead = dict(zip(exemplars.unit_ids.tolist(), exemplars.dead.tolist(), strict=True))
+        rows, dead = self.rows(layer), self._dead(layer)
         return [_card(layer, unit, rows.get(unit, []), dead[unit], method) for unit in sorted(dead)]
 
     def rows(self, layer: str) -> dict[int, list[Row]]:
@@ -167,18 +178,32 @@ class Library:
 
         def read() -> dict[int, list[Row]]:
             found: dict[int, list[Row]] = {}
-            for row in self.atlas.units(layer):
-                found.setdefault(row["unit"], []).append(row)
+            finished = self.entry(layer).methods
+            for row in UnitTable(self.path).rows(layer) if finished else ():
+                if row["method"] in finished:
+                    found.setdefault(row["unit"], []).append(row)
             return {unit: sorted(rows, key=_rank) for unit, rows in found.items()}
 
         return self._keep(("rows", layer), read)
 
-    def exemplars(self, layer: str) -> Exemplars:
+    def exemplars(self, layer: str) -> Any:  # Exemplars
         """The exemplars of a layer; those of the last few layers are kept."""
         return self._keep(("exemplars", layer), lambda: self.atlas.exemplars(layer), KEPT)
 
+    def _dead(self, layer: str) -> dict[int, bool]:
+        """Unit -> whether it is dead."""
+        try:
+            with safe_open(self.path / "exemplars" / f"{quote(layer, safe='')}.safetensors", "np") as file:
+                units, dead = (file.get_tensor(name).tolist() for name in ("unit_ids", "dead"))
+        except (OSError, SafetensorError):
+            exemplars = self.exemplars(layer)  # says what is amiss
+            units, dead = exemplars.unit_ids.tolist(), exemplars.dead.tolist()
+        return dict(zip(units, dead, strict=True))
+
     def shown(self, layer: str, unit: int, n_shown: int | None = None, cells: int = FINE) -> tuple[Shown, ...]:
         """The strongest exemplars of a unit with the outlines of its mask."""
+        from describer.upsample import Padding, upsample
+
         exemplars = self.exemplars(layer)
         position = self._position(layer, unit)
         ranks = [rank for rank, image in enumerate(exemplars.images[position].tolist()) if image >= 0][:n_shown]
@@ -227,11 +252,15 @@ class Library:
 
     def evidence(self, layer: str, unit: int) -> Evidence | None:
         """What the unit answers on the images that judge; None where none do."""
+        from describer.search.site.judging import Judging
+
         judging = self._keep(("judging", layer), lambda: Judging.of(self.atlas.responses(layer)), KEPT)
         return None if judging is None else judging.evidence(unit, self.path / "thumbnails")
 
     def coactive(self, layer: str, unit: int) -> list[Beside]:
         """Units that share exemplar images with this one, nearest first."""
+        from describer.search.site.neighbours import Neighbours
+
         near = self._keep(("neighbours",), lambda: Neighbours(self.atlas)).of(layer, unit, N_NEIGHBOURS)
         return [Beside(n.layer, n.unit, self.card(n.layer, n.unit).told, n.likeness) for n in near]
 
@@ -248,6 +277,8 @@ class Library:
 
     def example(self, dissection: str, image: int) -> bytes:
         """The JPEG of a labelled picture; AtlasError where the atlas has none."""
+        from describer.search.dissection import open_dissections
+
         known = [each.folder for each in open_dissections(self.path) if each.folder.name == dissection]
         if not known:
             raise AtlasError(f"{self.path} must have the dissection. Got {dissection!r}. Open a unit's page.")
@@ -260,6 +291,11 @@ class Library:
         return Telling(row["method"], words, facts_of(row), candidates, examples, verdict_of(row), meanings)
 
     def _examples(self, row: Row) -> list[Examples]:
+        if not (self.path / "concepts").is_dir():
+            return []
+        from describer.search.dissection import open_dissections
+        from describer.search.examples import KINDS, TOLD, read_examples
+
         found = []
         for dissection in open_dissections(self.path):
             name, layer, method = dissection.folder.name, row["layer"], row["method"]
@@ -284,7 +320,7 @@ class Library:
 
     def _keep(self, key: tuple[Any, ...], read: Callable[[], T], room: int | None = None) -> T:
         """What was read before, or is read now, once for all who ask; of its kind only the last `room` are kept."""
-        _ = self.atlas
+        _ = self.meta
         if key in self._kept:
             return self._kept[key]
         with self._reading:

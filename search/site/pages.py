@@ -58,7 +58,7 @@ class Pages:
 
     def layer(self, links: Links, name: str, query: GridQuery) -> str:
         """One page of a layer's grid; AtlasError where there is no such layer."""
-        entry = self._library.atlas.entry(name)
+        entry = self._library.entry(name)
         everything = self._library.cards(name, query.method or None)
         cards = query.chosen(everything)
         shown = [(card, self._thumbs(card)) for card in page_of(cards, query.page)]
@@ -72,7 +72,7 @@ class Pages:
             n_chosen=len(cards),
             n_pages=n_pages(cards),
             kinds=KINDS,
-            layers=self._library.atlas.layers,
+            layers=[each.name for each in self._library.meta.layers],
         )
 
     def unit(self, links: Links, sheet: UnitSheet, similar: Sequence[Beside] = (), **tried: Any) -> str:
@@ -94,7 +94,7 @@ class Pages:
 
     def _page(self, template: str, links: Links, **values: Any) -> str:
         policy = file_policy() if isinstance(links, FileLinks) else ""
-        meta = self._library.atlas.meta
+        meta = self._library.meta
         return self._templates.get_template(template).render(
             links=links, meta=meta, side=SIDE, version=__version__, policy=policy, title=self.title, **values
         )
@@ -102,7 +102,7 @@ class Pages:
     @cached_property
     def title(self) -> str:
         """What the atlas is of, in short."""
-        name = self._library.atlas.meta.model.name
+        name = self._library.meta.model.name
         return name if len(name) <= 60 else f"…{name[-59:]}"
 
 

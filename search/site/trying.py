@@ -18,8 +18,6 @@ from describer.errors import AtlasError, TargetError
 from describer.search.site.library import FINE, Library
 from describer.search.site.outlines import outline
 from describer.search.site.sheet import Shown
-from describer.upsample import upsample
-from describer.view import SeenImages
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Model:
         if self._target is None:
             from describer.data.targets import load_target
 
-            meta = self._library.atlas.meta.model
+            meta = self._library.meta.model
             source = self._source or meta.name
             if self._source is None and ".py" in source:
                 got = f"Got {source}, which the atlas names"
@@ -65,6 +63,8 @@ class Model:
     def tries(self, picture: Image, layer: str, unit: int) -> Tried:
         """What one unit makes of a picture."""
         from describer.search.firing import firing
+        from describer.upsample import upsample
+        from describer.view import SeenImages
 
         found = firing(self._library.atlas, picture, target=self.target, layers=(layer,))
         fired = next((each for each in found if each.unit == unit), None)

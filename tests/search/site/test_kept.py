@@ -1,6 +1,8 @@
 """Pages are rendered once for all who ask at the same time, and sent compressed to those who take it so."""
 
 import gzip
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,8 @@ from fastapi.testclient import TestClient
 from describer.search.site.app import make_app
 from describer.search.site.kept import KeptPages
 from tests.search.site.sites import WordFinder, write_atlas
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_many_who_ask_at_once_wait_for_one() -> None:
@@ -53,3 +57,18 @@ def test_pages_are_the_same_compressed_and_plain(tmp_path: Path) -> None:
         assert zipped.text == plain.text and "accept-encoding" in zipped.headers["vary"].lower()
         assert int(zipped.headers["content-length"]) < len(plain.content) / 2
     assert "Units that mean the same" in client.get("/stem/3").text
+
+
+def test_the_first_page_needs_no_torch(tmp_path: Path) -> None:
+    write_atlas(tmp_path / "atlas")
+    code = f"""
+import asyncio, sys
+from describer.search.site.app import make_app
+from tests.search.site.malformed import Sent, status
+app = make_app({str(tmp_path / "atlas")!r})
+for target in (b"/", b"/api/layers", b"/assets/site.css"):
+    print(asyncio.run(status(app, Sent("GET", target, ((b"host", b"127.0.0.1"),), (), False))))
+print([name for name in ("torch", "transformers", "matplotlib", "scipy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["200", "200", "200", "[]"]
