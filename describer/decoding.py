@@ -9,6 +9,7 @@ those of the text and each exemplar. ``greedy``, ``beam`` and ``sample`` put the
 same difference into every step of ``generate``.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 8
 "Texts a unit that are scored in one go."
+JOINS = re.compile(r" (?:above|against|at|behind|by|for|from|in|near|of|on|over|through|to|under|with) ")
 STRATEGIES = ("rerank", "beam", "greedy", "sample")
 
 
@@ -115,9 +117,11 @@ def generate_texts(
 
 
 def says_twice(text: str) -> bool:
-    """Whether a text joins a thing to itself ("hills and brown hills"): say no more than is required (Grice)."""
-    parts = [set(part.split()) for part in text.split(" and ")]
-    return any(one <= other for one, other in permutations(parts, 2))
+    """Whether a text joins a thing to itself ("hills and brown hills", "water on water"): no more than is required."""
+    parts = text.split(" and ")
+    things = [[thing.split()[-1] for thing in JOINS.split(part) if thing.split()] for part in parts]
+    words = [set(part.split()) for part in parts]
+    return any(one <= other for one, other in permutations(words, 2)) or any(len(set(t)) < len(t) for t in things)
 
 
 def says_more_than_is_likely(text: str, log_probs: Mapping[str, float]) -> bool:
