@@ -129,8 +129,9 @@ class Atlas:
         """
         self._writable(responses.layer)
         with disk_faults(self.path):
-            for image in [] if images is None else responses.strongest(STRONGEST)[0].unique().tolist():
-                self._write_thumbnail(image, images)
+            if images is not None:
+                for image in responses.strongest(STRONGEST)[0].unique().tolist():
+                    self._write_thumbnail(image, images)
             for name, kept in (("responses", responses), ("random", random)):
                 (self.path / name).mkdir(exist_ok=True)
                 with renamed(self._file(name, responses.layer)) as part:

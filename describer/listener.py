@@ -69,13 +69,18 @@ def belief(
     return (heard / heard.sum(1, keepdim=True)).float()
 
 
+def _placed(listener: "Listener", device: str) -> "Listener":
+    listener.to(torch.device(device))  # type: ignore[arg-type]  # transformers' wrapper hides what it takes
+    return listener
+
+
 def load_listener(name: str | None = None, device: str = "cpu") -> ListenerLike:
     """The carried listener, one of ours in a folder, or any CLIP or SigLIP by folder or hub name. WeightsError."""
     if name is None:
-        return Listener.carried().to(device)
+        return _placed(Listener.carried(), device)
     config = Path(name) / "config.json"
     if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE:
-        return Listener.from_pretrained(name).to(device)
+        return _placed(Listener.from_pretrained(name), device)
     from describer.hublistener import HubListener
 
     return HubListener(name, device)

@@ -125,8 +125,8 @@ def gathered(
     order = np.argsort(images, kind="stable")
     table = np.concatenate(rows)[order].T if rows else np.zeros((width, 0), np.float32)
     del rows
-    table = torch.from_numpy(np.ascontiguousarray(table))
-    peaks, means, random_peaks, random_means = table.split([n, n, n_directions, n_directions])
+    of_image = torch.from_numpy(np.ascontiguousarray(table))
+    peaks, means, random_peaks, random_means = of_image.split([n, n, n_directions, n_directions])
     for _, path in parts:
         path.unlink(missing_ok=True)
     return Responses(layer, unit_ids, torch.from_numpy(images[order]), peaks, means, random_peaks, random_means)

@@ -59,6 +59,8 @@ class SceneGenerator(nn.Module):
 class Stage(nn.Module):
     """Twice as large, then two convolutions, each normalised, styled and rectified; fixed noise gives fine grain."""
 
+    noise: Tensor
+
     def __init__(self, inside: int, outside: int, size: int, grained: bool) -> None:
         super().__init__()
         self.first, self.second = Styled(inside, outside), Styled(outside, outside)

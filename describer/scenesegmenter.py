@@ -38,7 +38,7 @@ class SceneSegmenter(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 h w"]) -> dict[str, Float[Tensor, "batch names h w"]]:
         """Logits of every category's names; images in -1..1."""
-        x, passed = images, []
+        x, passed = images, list[Tensor]()
         for stage in self.down:
             x = stage(x if not passed else F.max_pool2d(x, 2))
             passed.append(x)

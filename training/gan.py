@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +78,8 @@ class GanRecipe:
 class Game(nn.Module):
     """Generator, its moving average and the judges, with both losses in one: no gradient crosses between them."""
 
+    step: Tensor
+
     def __init__(self, generator: SceneGenerator, decay: float) -> None:
         super().__init__()
         self.generator, self.decay = generator, decay
@@ -127,10 +130,11 @@ def joined(true: Tensor | list[Tensor], false: Tensor | list[Tensor]) -> Tensor 
 def adam(game: Game, recipe: GanRecipe) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """Adam without momentum, as is usual for hinge losses, and its schedule."""
     rate = recipe.learning_rate
-    judges = {"params": list(game.critics.parameters()), "lr": 2 * rate}
-    optimizer = torch.optim.Adam(
-        [{"params": list(game.generator.parameters())}, judges], rate, (0.0, 0.99), foreach=True
-    )
+    players: list[dict[str, Any]] = [
+        {"params": list(game.generator.parameters())},
+        {"params": list(game.critics.parameters()), "lr": 2 * rate},
+    ]
+    optimizer = torch.optim.Adam(players, rate, (0.0, 0.99), foreach=True)
     rest = max(1, recipe.steps // 4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (recipe.steps - step) / rest))
     return optimizer, schedule

@@ -39,7 +39,7 @@ def label_lexicon(concepts: ConceptSet, told: Callable[[int, int], None] | None 
             areas[place[concept], index] = area
         if told:
             told(index + 1, len(concepts))
-    shown = areas.any(1)
+    shown: np.ndarray = areas.max(1) > 0
     if not shown.any():
         raise DescriberError(f"{concepts.source} must label something. Got no label in {len(concepts)} pictures.")
     names = [concepts.names[category][number] for category, number in place]
@@ -61,9 +61,9 @@ def _areas(labels: ImageLabels) -> dict[tuple[str, int], float]:
         found.update({(category, number): 1.0 for number in numbers if number})
     for category, maps in labels.maps.items():
         for ids in maps:
-            numbers, counts = np.unique(ids, return_counts=True)
+            present, counts = np.unique(ids, return_counts=True)
             shares = counts / max(ids.size, 1)
-            found.update({(category, int(n)): float(s) for n, s in zip(numbers, shares, strict=True) if n})
+            found.update({(category, int(n)): float(s) for n, s in zip(present, shares, strict=True) if n})
     return dict(found)
 
 

@@ -1,13 +1,14 @@
 """`python -m describer.eval.planted [card|real] ...`; without a verb, how often planted concepts are named."""
 
 import sys
+from collections.abc import Callable
 
 import typer
 
 from describer.errors import DescriberError
 from describer.eval.planted import naming, verbs
 
-VERBS = {"card": verbs.card, "real": verbs.real}
+VERBS: dict[str, Callable[..., None]] = {"card": verbs.card, "real": verbs.real}
 
 
 def main() -> None:
