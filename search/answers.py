@@ -7,6 +7,7 @@ frequencies of its own): ordered by words, or by words and meaning, atlases take
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from describer.search.neighbours import neighbours_of
 from describer.search.query import Filters, Hit, Question, reciprocal_ranks
 from describer.search.tables import Found
 
+_BESIDE = ThreadPoolExecutor(max_workers=4, thread_name_prefix="describer-words")
+"Where words are looked up while vectors are: each takes as long as the other, and neither holds the interpreter."
 Where = tuple[Index, str | None]
 "An index and the condition that its units must meet."
 
@@ -90,8 +93,9 @@ def _candidates(
 ) -> list[tuple[int, Hit]]:
     """(place, hit) of the units of one atlas in the order of their words, of their meaning, or of both."""
     depth, how = question.depth, question.how
-    words = [] if how == "meaning" else index.tables.by_words(text, where, depth)
+    coming = None if how == "meaning" else _BESIDE.submit(index.tables.by_words, text, where, depth)
     meant = [] if how == "words" else index.tables.by_vector(vector, where, depth)
+    words = [] if coming is None else coming.result()
     both = reciprocal_ranks([[found.place for found in each] for each in (words, meant)])
     rows = {found.place: found.row for found in (*meant, *words)}  # of a unit's rows the one whose words match
     bm25, cosine = _scores(words), _scores(meant)

@@ -1,6 +1,7 @@
-"""The verbs that search and share atlases: `describer search`, `push` and `pull`; light until one of them runs.
+"""The verbs that search and share atlases: `describer search`, `index`, `push` and `pull`; light until one runs.
 
 describer search atlas "dog faces" -k 10 --out grid.png
+describer index atlas                            # before the first search, so that it answers at once
 describer push atlas hf:me/my-atlas
 """
 
@@ -110,6 +111,28 @@ def search(
         title = " · ".join(str(part) for part in (text, image, unit) if part is not None)
         save_picture(hit_sheet(hits, searcher, title), out)
         terminal.note(f"Picture: {out}")
+
+
+@app.command(epilog="\b\nExample: describer index atlas")
+def index(
+    atlases: Annotated[
+        list[Path], typer.Argument(metavar="ATLAS...", help="folders made by describe", show_default=False)
+    ],
+    describer: Annotated[
+        str | None, typer.Option(metavar="DIR", help="captioner: folder or hub name; default: the carried one")
+    ] = None,
+) -> None:
+    """Make the index that search uses.
+
+    The first search or `serve` makes it too; made before, they answer at once. Prints how many units it holds.
+    """
+    from describer import terminal
+    from describer.search.index import Searcher
+
+    quiet()
+    with terminal.progress_bars() as progress:
+        made = Searcher(list(atlases), describer, progress).indexes
+    terminal.print_lines(*(f"{each.name}: {len(each.tables)} units indexed" for each in made))
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str | None]:

@@ -44,6 +44,19 @@ def test_a_table_and_objects(folder: Path) -> None:
     assert [row["pmi"] for row in rows] == sorted((row["pmi"] for row in rows), reverse=True)
 
 
+def test_the_index_is_made_beforehand(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_atlas(tmp_path / name, ("head",))
+    done = run("index", tmp_path / "a", tmp_path / "b", "--describer", folder / "captioner")
+    assert done.exit_code == 0, (done.stderr, done.exception)
+    assert done.stdout.splitlines() == [f"{tmp_path / name}: 3 units indexed" for name in ("a", "b")]
+    (made,) = (tmp_path / "a" / "index").glob("[0-9a-f]*")
+    before = made.stat().st_mtime_ns
+    run("search", tmp_path / "a", "water", "--describer", folder / "captioner")
+    assert [path for path in (tmp_path / "a" / "index").glob("[0-9a-f]*")] == [made]
+    assert made.stat().st_mtime_ns == before
+
+
 def test_several_atlases_filters_and_a_picture(folder: Path, tmp_path: Path) -> None:
     both = (folder / "atlas", folder / "other", "water", "--describer", folder / "captioner")
     done = run("search", *both, "--layer", "head,st*", "--method", "caption", "--out", tmp_path / "grid.png")
