@@ -1,6 +1,6 @@
 """The networks whose units are described, each with its own preprocessing.
 
-    target = load_target("torchvision:resnet50")            # also timm:NAME, hf:NAME_OR_FOLDER, PATH.py:FACTORY
+    target = load_target("torchvision:resnet50")            # also timm:, hf:, diffusers:, PATH.py:FACTORY
     x = target.preprocess(picture)[None]                     # (1, *target.input_shape)
     target.model(x)                                          # in eval mode, no gradients
 
@@ -115,7 +115,9 @@ def _checked_latents(source: str, model: nn.Module) -> tuple[int, ...]:
 
 def _fingerprint(source: str, model: nn.Module, inputs: Tensor | None) -> str:
     """sha256; where a file or a folder lies does not count."""
-    is_local = ".py" in source or Path(source.removeprefix("hf:")).is_dir()
+    diffused = source.removeprefix("diffusers:")
+    folder = source.removeprefix("hf:") if diffused == source else diffused.partition("#")[0]
+    is_local = ".py" in source or Path(folder).is_dir()
     digest = hashlib.sha256((Path(source).name if is_local else source).encode())
     for name, value in model.state_dict().items():
         if isinstance(value, Tensor):

@@ -3,8 +3,8 @@
     loaded = fetch("timm:convnext_atto", pretrained=True)
     loaded.model, loaded.preprocess, loaded.class_names, loaded.notes
 
-Prefixes: torchvision, timm, hf (hub name or local folder), carried (shipped with the package), or PATH.py:FACTORY.
-Weights of the first three load as plain tensors only (safetensors, or torch.load with weights_only).
+Prefixes: torchvision, timm, hf (hub name or local folder), diffusers (the same), carried (shipped with the package), or
+PATH.py:FACTORY. Weights of the first four load as plain tensors only (safetensors, or torch.load with weights_only).
 """
 
 import importlib
@@ -51,7 +51,8 @@ def fetch(source: str, pretrained: bool) -> Loaded:
     if ".py" in source:
         return _from_file(source)
     raise TargetError(
-        f"A model must be torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER, carried:NAME or PATH.py:FACTORY. "
+        f"A model must be torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER, "
+        f"diffusers:NAME_OR_FOLDER, carried:NAME or PATH.py:FACTORY. "
         f"Got {source!r}. Add the prefix{_or_nearest(source, [f'{key}:' for key in _SOURCES])}."
     )
 
@@ -120,6 +121,13 @@ class HubPreprocess:
     def __call__(self, image: Image) -> Tensor:
         """The picture as the model's input, (channels, height, width)."""
         return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+
+def _from_diffusers(name: str, pretrained: bool) -> Loaded:
+    with _told("diffusers", name):
+        from describer.data.diffusion import STEPS, load_diffusion
+
+        return Loaded(load_diffusion(name, pretrained), None, None, (f"Pictures are drawn in {STEPS} steps of DDIM.",))
 
 
 def _from_package(name: str, pretrained: bool) -> Loaded:
@@ -217,6 +225,8 @@ def _told(prefix: str, name: str) -> Iterator[None]:
     """Turns whatever a library raises while loading into one sentence."""
     try:
         yield
+    except DescriberError:
+        raise
     except Exception as fault:
         message = reason(fault)
         if "pickle" in message.lower() or "weights_only" in message:
@@ -240,5 +250,6 @@ _SOURCES: dict[str, Callable[[str, bool], Loaded]] = {
     "torchvision": _from_torchvision,
     "timm": _from_timm,
     "hf": _from_hub,
+    "diffusers": _from_diffusers,
     "carried": _from_package,
 }
