@@ -4,6 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from describer.data.images import load_images
+from describer.data.targets import load_target
 from describer.errors import WeightsError
 from describer.intervention import Edit, edited
 from describer.layout import list_layers
@@ -66,3 +68,11 @@ def test_a_cut_unit_is_silent(generator):
 def test_missing_weights_are_told(tmp_path):
     with pytest.raises(WeightsError, match="Install the package again"):
         carried_generator(tmp_path)
+
+
+def test_the_carried_generator_is_a_target():
+    target = load_target("carried:gan")
+    pictures = load_images("latents:3:5", target)
+    assert target.is_generator and target.input_shape == (96,) and pictures.image(2).size == (64, 64)
+    stages = [layer for layer in list_layers(target.model, torch.randn(2, 96)) if "." not in layer.name]
+    assert [layer.units for layer in stages if layer.name.startswith("stage")] == [192, 96, 64, 32]

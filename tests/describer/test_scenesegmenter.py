@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from describer.data.concepts import load_concepts
+from describer.data.images import load_images
+from describer.data.scenes.palette import name_colors
 from describer.errors import WeightsError
+from describer.eval.control.segmenter import Segmenter
 from describer.scenesegmenter import SceneSegmenter, carried_segmenter
 from describer.training.segmenter import CATEGORIES, LabelLessons, SegmenterRecipe, iou, labelled
 
@@ -76,3 +80,22 @@ def test_trained_by_a_recipe_it_can_be_carried(tmp_path):
     assert str(tmp_path) not in (tmp_path / "recipe.json").read_text()
     with pytest.raises(WeightsError, match="Install the package again"):
         carried_segmenter(tmp_path / "nowhere")
+
+
+def test_the_carried_segmenter_knows_new_scenes():
+    images = load_images("scenes:12:902")
+    told, truth = load_concepts("carried:segmenter", images), load_concepts("scenes:12:902")
+    both = either = 0
+    for index in range(12):
+        found, known = (concepts.labels(index).maps["object"][0] == 1 for concepts in (told, truth))
+        both, either = both + (found & known).sum(), either + (found | known).sum()
+    assert told.names["object"][1] == "sky" and both / either > 0.7
+
+
+def test_with_colours_it_measures_edits():
+    segmenter = Segmenter("carried:segmenter,colors")
+    assert segmenter.concept("blue water") == ("object", 2) and segmenter.concept("brown")[0] == "color"
+    pictures = np.stack([np.asarray(load_images("scenes:2:9").image(i)) for i in range(2)])
+    labels = segmenter.labels(pictures)
+    assert np.array_equal(labels["color"][1], name_colors(pictures[1])) and labels["object"].shape == (2, 128, 128)
+    assert np.array_equal(labels["object"], carried_segmenter().labels(pictures)["object"])
