@@ -41,6 +41,7 @@ def main(
         said = time.perf_counter() - start
         fetch(HTTPConnection(place, timeout=PATIENCE), "/")
         answered = time.perf_counter() - start
+        fetch(HTTPConnection(place, timeout=PATIENCE), "/api/search?q=anything")  # until the search is ready
         waits = everybody(place, addresses(place), readers, pages, seed)
     finally:
         server.terminate()

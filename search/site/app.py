@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Event, Lock, Thread
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -38,8 +38,6 @@ from describer.search.site.uploads import MOST_BYTES, read_picture
 
 N_FOUND = 24
 N_SIMILAR = 8
-WARMED_AFTER = 1.5
-"Seconds until the search is made ready: the first pages come first, as both want the processor."
 MOST_FOUND = 200
 MakeFinder = Callable[[Library], UnitFinder]
 
@@ -54,6 +52,8 @@ class Site:
         self._finder = finder(self.library)
         self._one_at_a_time = Lock()  # indexes and models are made for one caller
         self._kept = KeptPages()
+        self.visited = Event()
+        "Set with the first page."
 
     def find(self, text: str, k: int, layer: str, how: str, least: str = "") -> list[Found]:
         """Units by words, of the score `least` or a higher one; what is no number is no bound."""
@@ -79,7 +79,9 @@ class Site:
     def rendered(self, request: Request, key: tuple[Hashable, ...], render: Callable[[], str]) -> Response:
         """A page, rendered once as long as the atlas stays what it is."""
         key = (self.library.stamp, *key)
-        return answer(request, self._kept.get(key) or self._kept.made(key, render))
+        page = self._kept.get(key) or self._kept.made(key, render)
+        self.visited.set()
+        return answer(request, page)
 
     def unit_page(self, request: Request, links: ServerLinks, layer: str, unit: int) -> Response:
         """The page of a unit; one that shows what means the same is final, one without waits for the search."""
@@ -236,15 +238,21 @@ def serve(
     """Answer until stopped; DescriberError where the port is taken. port 0: any free one."""
     local = host in LOCAL or host.startswith("127.")
     app = make_app(path, (*LOCAL, host) if local else None, model)
-    run_app(app, host, port, say, app.state.site.warm)
+    run_app(app, host, port, say, app.state.site.warm, app.state.site.visited)
 
 
 def run_app(
-    app: FastAPI, host: str, port: int, say: Callable[[str], None], warm: Callable[[], None] | None = None
+    app: FastAPI,
+    host: str,
+    port: int,
+    say: Callable[[str], None],
+    warm: Callable[[], None] | None = None,
+    visited: Event | None = None,
 ) -> None:
     """Run an application on its own socket, which tells early and in one line that a port is taken.
 
-    `warm` runs beside it; it is waited for at the end, as libraries it is in the midst of abort where they are left.
+    `warm` runs beside it once `visited` is set, as the first page should not wait for it; it is waited for at the end,
+    as libraries it is in the midst of abort where they are left.
     """
     import uvicorn
 
@@ -253,17 +261,25 @@ def run_app(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(2048)  # who comes before the server is ready waits, and is not refused
     except (OSError, OverflowError) as fault:
         listener.close()
         raise DescriberError(f"--host and --port must be free to listen on. Got {fault}. Choose another.") from None
     shown = f"[{host}]" if ":" in host else host
     say(f"http://{shown}:{listener.getsockname()[1]}/ (stop with Ctrl-C)")
     config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", timeout_keep_alive=30)
-    warming = Timer(WARMED_AFTER, warm or (lambda: None))
-    warming.daemon = True
+    begin, ended = visited or Event(), Event()
+
+    def warm_up() -> None:
+        begin.wait()
+        if warm is not None and not ended.is_set():
+            warm()
+
+    warming = Thread(target=warm_up, daemon=True)
     warming.start()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
-        warming.cancel()
+        ended.set()
+        begin.set()
         warming.join(timeout=60)
