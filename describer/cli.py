@@ -108,9 +108,9 @@ def demo(
     best = sorted((r for r in rows if r["description"] and r["pmi"] is not None), key=worth, reverse=True)
     terminal.print_units(best[:SHOWN])
     example = best[0]["id"] if best else rows[0]["id"]
-    terminal.print_lines("", "The same units in logical forms over the labels of the drawn world:", "")
-    shown = {row["id"]: place for place, row in enumerate(best[:SHOWN])}
-    terminal.print_units(sorted((r for r in rows if r["formula"] and r["id"] in shown), key=lambda r: shown[r["id"]]))
+    forms_told = sorted((r for r in rows if r["description"] and r["formula"]), key=worth, reverse=True)
+    terminal.print_lines("", "Units in logical forms over the labels of the drawn world:", "")
+    terminal.print_units(forms_told[:SHOWN])
     terminal.print_lines("", *terminal.told_by_method(rows), f"Contact sheet: {sheet}", "", "Go on with:")
     terminal.print_lines(f"  describer show {out / 'atlas'} {example} --out unit.png")
     terminal.print_lines(f"  describer units {out / 'atlas'}", "  describer describe MODEL IMAGES --out atlas")

@@ -84,8 +84,8 @@ def cards(atlas: Atlas, layer: str, rows: Sequence[Row], n_exemplars: int | None
 
 
 def worth(row: Row) -> float:
-    """What a description is ranked by: r on the images that judge, and without a judge its PMI in nats."""
-    return float(row["score"] if row["reliable"] is not None else row["pmi"])
+    """What a description is ranked by: r on the images that judge; without a judge a form's score, or PMI in nats."""
+    return float(row["pmi"] if row["score"] is None else row["score"])
 
 
 def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCard]:

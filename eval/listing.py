@@ -14,13 +14,13 @@ from describer.atlas import Atlas
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Units, share with a description, share of distinct texts among them, and mean words of a text."""
-    texts = [row["description"] for row in rows if row["description"]]
+    """Units, share with a reliable description, share of distinct texts, withdrawn ones too, and mean words of a text."""
+    texts = [text for row in rows if (text := row["description"] or row["withdrawn"])]
     words = float(np.mean([len(text.split()) for text in texts])) if texts else 0.0
     n_units = max(len(rows), 1)
     return {
         "units": len(rows),
-        "described": len(texts) / n_units,
+        "described": sum(bool(row["description"]) for row in rows) / n_units,
         "distinct": len(set(texts)) / max(len(texts), 1),
         "words": words,
     }
@@ -39,18 +39,20 @@ def main(
     rows = Atlas.open(atlas).units(layer)
     told = summary(rows)
     print(
-        f"{told['units']} units, {told['described']:.1%} described, {told['distinct']:.1%} of the texts distinct, "
-        f"{told['words']:.1f} words a text.\n"
+        f"{told['units']} units, {told['described']:.1%} described, {told['distinct']:.1%} of all texts distinct, "
+        f"{told['words']:.1f} words a text. In brackets: withdrawn.\n"
     )
     print(
         f"{units} units drawn at random (seed {seed}), not chosen:\n\n"
-        "| unit | description | PMI, nats | next best |\n|---|---|---|---|"
+        "| unit | description | r | PMI, nats | next best |\n|---|---|---|---|---|"
     )
     drawn = sorted(np.random.default_rng(seed).choice(len(rows), min(units, len(rows)), replace=False))
     for row in (rows[place] for place in drawn):
         others = "; ".join(candidate["text"] for candidate in row["n_best"][1:4])
         pmi = "" if row["pmi"] is None else f"{row['pmi']:.1f}"
-        print(f"| {row['id']} | {row['description'] or '–'} | {pmi} | {others} |")
+        score = "" if row["score"] is None else f"{row['score']:.2f}"
+        text = row["description"] or (f"({row['withdrawn']})" if row["withdrawn"] else "–")
+        print(f"| {row['id']} | {text} | {score} | {pmi} | {others} |")
 
 
 if __name__ == "__main__":
