@@ -94,7 +94,11 @@ class Site:
         return self.rendered(request, key, lambda: self.pages.unit(links, self.library.sheet(layer, unit), similar))
 
     def warm(self) -> None:
-        """Get the search ready, so that the first reader need not wait."""
+        """Get all that a unit's page and the search need, so that readers need not wait for it."""
+        with suppress(DescriberError):
+            probed = [entry.name for entry in self.library.meta.layers if entry.probed]
+            for card in [card for layer in probed[:1] for card in self.library.cards(layer)[:1]]:
+                self.library.sheet(card.layer, card.unit)
         with suppress(DescriberError):
             self.find("anything", 1, "", "fused")
 
