@@ -40,7 +40,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="torchvision:resnet50, timm:vit_small_patch16_224, hf:facebook/dinov2-small or a folder, "
-        "path/file.py:factory, carried:scenes",
+        "path/file.py:factory, carried:scenes, carried:gan",
         show_default=False,
     ),
 ]

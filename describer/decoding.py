@@ -9,7 +9,6 @@ those of the text and each exemplar. ``greedy``, ``beam`` and ``sample`` put the
 same difference into every step of ``generate``.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 8
 "Texts a unit that are scored in one go."
-JOINS = re.compile(r" (?:above|against|at|behind|by|for|from|in|near|of|on|over|through|to|under|with) ")
 STRATEGIES = ("rerank", "beam", "greedy", "sample")
 
 
@@ -119,9 +117,9 @@ def generate_texts(
 def says_twice(text: str) -> bool:
     """Whether a text joins a thing to itself ("hills and brown hills", "water on water"): no more than is required."""
     parts = text.split(" and ")
-    things = [[thing.split()[-1] for thing in JOINS.split(part) if thing.split()] for part in parts]
-    words = [set(part.split()) for part in parts]
-    return any(one <= other for one, other in permutations(words, 2)) or any(len(set(t)) < len(t) for t in things)
+    words = [part.split() for part in parts]
+    within = any(one <= other for one, other in permutations(map(set, words), 2))
+    return within or any(len(set(own)) < len(own) for own in words)
 
 
 def says_more_than_is_likely(text: str, log_probs: Mapping[str, float]) -> bool:

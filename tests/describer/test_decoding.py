@@ -137,7 +137,8 @@ def test_without_an_inventory_the_beam_alone_decides():
 def test_nothing_is_said_twice():
     assert says_twice("dogs and dogs")
     assert says_twice("hills and brown hills")
-    assert says_twice("water on water") and says_twice("dogs and white walls of walls")
+    assert says_twice("open open skies") and says_twice("water on water")
+    assert says_twice("dogs and white walls of walls")
     assert not says_twice("wheels of cars") and not says_twice("windows of houses and windows of cars")
     assert not says_twice("blue shirts and blue pants")
     assert not says_twice("dogs")
