@@ -37,7 +37,7 @@ def methods_of(method: str | None, concepts: str | None) -> list[str]:
         message = f"The method {grounded[0]} must have labelled pictures. Got no --concepts"
         raise DescriberError(f"{message}. Add them, such as --concepts scenes:400:7.")
     if concepts is not None and not grounded:
-        message = f"--concepts must go with the method {' or '.join(GROUNDED)}. Got {method}"
+        message = f"--concepts must go with one of {', '.join(GROUNDED)}. Got {method}"
         raise DescriberError(f"{message}. Leave one of them out.")
     return chosen
 

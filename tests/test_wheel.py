@@ -132,11 +132,11 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found[0]).lower()
 
 
-def declared() -> tuple[set[str], set[str]]:
-    """Distributions that an installation brings, and those of the extra `train`."""
+def declared() -> tuple[set[str], dict[str, set[str]]]:
+    """Distributions that an installation brings, and those of each extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extra = project["optional-dependencies"]["train"]
-    return set(map(name_of, project["dependencies"])), set(map(name_of, extra))
+    extras = {extra: set(map(name_of, found)) for extra, found in project["optional-dependencies"].items()}
+    return set(map(name_of, project["dependencies"])), extras
 
 
 def imported(text: str) -> set[str]:
@@ -150,11 +150,15 @@ def imported(text: str) -> set[str]:
     return found - set(sys.stdlib_module_names) - {"describer"}
 
 
+EXTRAS = {"training": ("train",), "data": ("train", "diffusion"), "eval": ("diffusion",)}
+"Extras a folder may use: it does without them, and says so."
+
+
 def undeclared(folder: str, names: set[str], owners: dict[str, list[str]]) -> list[str]:
     """Which of these imports nothing that pyproject.toml declares would bring."""
-    always, train = declared()
-    allowed = always | (train if folder in ("training", "data") else set())  # data does without, and says so
-    return sorted(name for name in names if not allowed & set(map(name_of, owners.get(name, []))))
+    always, extras = declared()
+    allowed = always.union(*(extras[extra] for extra in EXTRAS.get(folder, ())))
+    return sorted(name for name in names if not allowed & set(map(name_of, owners.get(name, [name]))))
 
 
 @pytest.mark.parametrize("folder", ["describer", *FOLDERS])
