@@ -14,7 +14,7 @@ from describer.atlas import Atlas
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Units, share with a reliable description; of all texts, withdrawn ones too, share of distinct ones and mean words."""
+    """Units, share with a reliable description; of all texts, withdrawn too, share of distinct ones and mean words."""
     texts = [text for row in rows if (text := row["description"] or row["withdrawn"])]
     words = float(np.mean([len(text.split()) for text in texts])) if texts else 0.0
     n_units = max(len(rows), 1)

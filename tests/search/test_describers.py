@@ -221,7 +221,7 @@ def test_units_reports_unique_detectors(atlas: Path, tmp_path: Path) -> None:
     ("more", "told"),
     [
         (("--method", "formula"), "The method formula must have labelled pictures. Got no --concepts."),
-        (("--method", "caption", "--concepts", SCENES), "--concepts must go with one of concept, formula, translation."),
+        (("--method", "caption", "--concepts", SCENES), "must go with one of concept, formula, translation. Got"),
         (("--concepts", "none/", "--method", "concept"), "Got 'none/', with neither. Check the path."),
         (
             ("--concepts", SCENES, "--method", "formula", "--max-length", 0),
