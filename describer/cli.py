@@ -270,6 +270,9 @@ def _print_described(atlas: Any, out: Path, as_json: bool) -> None:
         return terminal.print_json(rows)
     terminal.print_units(rows[:SHOWN])
     terminal.print_lines(*(["…"] if len(rows) > SHOWN else []), "", *terminal.told_by_method(rows))
+    if any(row["withdrawn"] for row in rows):
+        terminal.print_lines("Not reliable: on the images that judge, the words foretell no more than chance does.")
+        terminal.print_lines("More images, or a stronger listener (--judge), may keep more of them.", "")
     example = next((row["id"] for row in rows if row["description"]), "LAYER:UNIT")
     terminal.print_lines("Go on with:", f"  describer index {out}        # then the first search answers at once")
     terminal.print_lines(f"  describer show {out} {example} --out unit.png", f"  describer units {out}")

@@ -122,7 +122,8 @@ def _words(row: Mapping[str, Any]) -> str:
 
 
 def _unit_cells(row: Mapping[str, Any], several: bool, scores: Sequence[tuple[str, str, str]]) -> list[str]:
-    cells = [row["id"], *([row["method"]] if several else []), _words(row)]
+    words = f"(not reliable: {row['withdrawn']})" if row["withdrawn"] else _words(row)
+    cells = [row["id"], *([row["method"]] if several else []), words]
     return cells + ["" if row[name] is None else form.format(row[name]) for _, name, form in scores]
 
 
