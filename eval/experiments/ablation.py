@@ -116,6 +116,7 @@ def main(
     randoms: Annotated[int, typer.Option(help="random orders of all units")] = 5,
     draws: Annotated[int, typer.Option(help="of ties, and of random units of the same layers")] = 3,
     vectors: Annotated[Path | None, typer.Option(help="words as vectors; default: what the listener hears")] = None,
+    bf16: Annotated[bool, typer.Option("--bf16", help="half precision: three times as fast where it can")] = False,
     seed: Annotated[int, typer.Option(help="of everything")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda …")] = "auto",
     out: Annotated[Path | None, typer.Option(help="JSON file for everything measured")] = None,
@@ -135,7 +136,7 @@ def main(
     opened = Atlas.open(atlas)
     units = worded_units(opened, method, tuple((layers or "").split(",")) if layers else (), reliable)
     meaning = meaning_by(load_vectors(vectors)) if vectors else meaning_of(load_listener())
-    steps = Steps(most, step, randoms, draws, seed)
+    steps = Steps(most, step, randoms, draws, seed, bf16=bf16)
     with terminal.progress_bars() as progress:
         found = measure(
             load_target(model, device_of(device)), opened, load_images(images), units, meaning, steps, classes,

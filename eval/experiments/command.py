@@ -2,7 +2,7 @@
 
     if __name__ == "__main__":
         run(main)                                   # one typer function
-        run(app)                                    # or several
+        run(command(compare=…, scenes=…))           # or several by name
 
 DESCRIBER_TRACEBACK=1 shows where a fault came from.
 """
@@ -18,11 +18,11 @@ import typer
 from describer.errors import DescriberError
 
 
-def command(*verbs: Callable[..., Any], about: str = "") -> typer.Typer:
+def command(**verbs: Callable[..., Any]) -> typer.Typer:
     """A command line of these functions; a single one needs no name."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=about)
-    for verb in verbs:
-        app.command()(verb)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    for name, verb in verbs.items():
+        app.command(name)(verb)
     return app
 
 
@@ -31,7 +31,7 @@ def run(experiment: Callable[..., Any]) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of weights
-    app = experiment if isinstance(experiment, typer.Typer) else command(experiment)
+    app = experiment if isinstance(experiment, typer.Typer) else command(main=experiment)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; stderr is for progress and faults
     try:

@@ -10,10 +10,12 @@ read, and a cut that two orders share runs once.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 
 from describer.data.images import ImageSet
@@ -52,6 +54,8 @@ class Steps:
     "orders of every property, with ties dealt anew, and random orders of the same layers"
     seed: int = 0
     batch_size: int = 32
+    bf16: bool = False
+    "whether the network computes in half precision, three times as fast on processors that can"
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= self.most <= 1 or min(self.randoms, self.draws) < 1:
@@ -106,7 +110,8 @@ def curves(
     sizes, ways = [round(share * len(units)) for share in steps.shares], _Ways(units)
     rows = {name: ways.rows(own, sizes) for name, own in orders.items()}
     rival_rows = {name: ways.rows(own, sizes) for name, own in rivals.items()}
-    index, predicted = predictions(target, images, ways.edits, steps.batch_size, progress)
+    with _precision(target, steps.bf16):
+        index, predicted = predictions(target, images, ways.edits, steps.batch_size, progress)
     known = truth[index] >= 0
     if not known.any():
         raise DescriberError(f"{images.source} must hold pictures of known classes. Got none. Check the labels.")
@@ -128,6 +133,21 @@ def curves(
         )
         found.append(curve)
     return estimate(right[:1], None, steps.seed), found
+
+
+@contextmanager
+def _precision(target: Target, bf16: bool) -> Iterator[None]:
+    """Inside, convolutions compute in bfloat16 with their channels last; the weights are what they were."""
+    if not bf16:
+        yield
+        return
+    device = next((p.device.type for p in target.model.parameters()), "cpu")
+    target.model.to(memory_format=torch.channels_last)
+    try:
+        with torch.autocast(device, torch.bfloat16):
+            yield
+    finally:
+        target.model.to(memory_format=torch.contiguous_format)
 
 
 Orders = dict[str, list[np.ndarray]]

@@ -3,6 +3,7 @@
 import json
 import math
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,9 @@ def test_accuracies_are_those_of_networks_zeroed_by_hand(target, photos):
     assert found[2].class_less_layers.value < 0 and found[2].class_less_layers.n == 7, "green rests on unit 1"
     again = curves(target, images, truth, UNITS, scores, steps, {"down": 1})
     assert (before, found) == again, "seeded"
+    half = curves(target, images, truth, UNITS, scores, replace(steps, bf16=True), {"down": 1})
+    assert half[1][1].accuracy == pytest.approx(found[1].accuracy, abs=0.1)
+    assert next(target.model.parameters()).dtype == torch.float32 and target.model.colors.weight.is_contiguous()
 
 
 def test_a_cut_that_comes_twice_runs_once(target, photos, monkeypatch):
@@ -213,7 +217,7 @@ def test_the_whole_experiment(target, atlas, photos):
 
 
 def test_the_command_line_tells_a_table_and_faults_in_one_line(atlas, photos, tmp_path, capsys, monkeypatch):
-    app, out = command(ablation.main), tmp_path / "x.json"
+    app, out = command(main=ablation.main), tmp_path / "x.json"
     vectors = tmp_path / "v.txt"
     vectors.write_text("red 1 0\ngreen 0 1\nblue 1 1\n")
     options = ["--method", "concept", "--step", "0.2", "--draws", "1", "--vectors", str(vectors), "--device", "cpu"]
