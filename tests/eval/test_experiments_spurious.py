@@ -1,0 +1,365 @@
+"""Painted words, units found and cut: against plain loops, and on a planted network whose text unit is known."""
+
+import io
+import json
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from describer.atlas import Atlas
+from describer.data.concepts.labels import ConceptSet, ImageLabels
+from describer.data.images import load_images
+from describer.description import Description
+from describer.errors import ImagesError
+from describer.eval.control.segmenter import HeldPictures
+from describer.eval.experiments.cutting import Bench, best_number, ladder, ordered, random_cuts, singles
+from describer.eval.experiments.lettering import LetteredConcepts, LetteredImages, own_words, paint, wrong_words
+from describer.eval.experiments.pupils import PupilRecipe, as_target, prepared, taught
+from describer.eval.experiments.spurious import Spurious, SpuriousPlan, lettered, lines
+from describer.eval.experiments.suspects import says_any, says_text, suspects, tells_text
+from describer.eval.experiments.worlds import Part, Sizes, World, photo_world, scenes_world
+from describer.exemplars import Exemplars
+from describer.intervention import Edit, edited
+from describer.manifest import LayerEntry, Manifest, Source
+from describer.scenenet import SceneClassifier
+from describer.search.dissect import DissectSettings
+
+NAMES = ["red", "green", "blue"]
+PURE = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 230)], np.uint8)
+
+
+# The painter
+
+
+def test_the_mask_is_what_the_letters_changed():
+    picture = np.random.default_rng(3).integers(1, 255, (61, 83, 3)).astype(np.uint8)
+    painted, mask = paint(picture, "city wall", np.random.default_rng(0))
+    for y in range(61):
+        for x in range(83):
+            assert mask[y, x] == any(painted[y, x, c] != picture[y, x, c] for c in range(3))
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    assert 8 <= rows[-1] - rows[0] + 1 <= 18 and columns[-1] - columns[0] + 1 >= 30  # of a font of 12 pixels
+    assert {*map(int, painted[mask].min(0))} == {0} and {*map(int, painted[mask].max(0))} == {255}
+
+
+def test_words_lie_anywhere_whole_and_get_smaller_where_they_are_long():
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    sizes = set()
+    places = set()
+    for seed in range(11):
+        mask = paint(grey, "dog", np.random.default_rng(seed))[1]
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        sizes.add((int(np.ptp(rows)), int(np.ptp(columns))))
+        places.add((int(rows[0]), int(columns[0])))
+    assert len(sizes) == 1 and len(places) > 7
+    long = paint(grey, "automobiles", np.random.default_rng(0))[1]
+    assert np.ptp(np.flatnonzero(long.any(1))) < next(iter(sizes))[0] + 1
+    with pytest.raises(ImagesError, match=r"A word must fit into a picture of 13x17 pixels. Got 'automobiles'"):
+        paint(np.zeros((17, 13, 3), np.uint8), "automobiles", np.random.default_rng(0))
+
+
+def test_words_are_own_in_a_share_and_never_own_where_they_are_wrong():
+    names = ["a", "b", "c", "d", "e"]
+    labels = np.random.default_rng(0).integers(0, 5, 997)
+    own, wrong = own_words(labels, names, 0.5, 7), wrong_words(labels, names, 7)
+    assert sum(word is not None for word in own) == 498  # half of 997, rounded to even
+    assert all(word in (None, names[label]) for word, label in zip(own, labels, strict=True))
+    for label, name in enumerate(names):
+        said = {word for word, shown in zip(wrong, labels, strict=True) if shown == label}
+        assert said == {*names} - {name}
+    assert own_words(labels, names, 0.0) == [None] * 997 and None not in own_words(labels, names, 1.0)
+    assert own_words(labels, names, 0.5, 8) != own and wrong_words(labels, names, 8) != wrong
+
+
+class Floor(ConceptSet):
+    """The lower half of every picture is grass."""
+
+    def __init__(self, images):
+        self.source, self.images, self.names = "floor", images, {"object": ("", "grass"), "scene": ("", "park")}
+
+    def _read(self, index):
+        floor = np.zeros((64, 64), np.int32)
+        floor[32:] = 1
+        return ImageLabels({"object": (floor,)}, {"scene": (1,)})
+
+    def _digest(self):
+        return "floor"
+
+
+@pytest.fixture
+def grey():
+    return HeldPictures(np.full((5, 32, 32, 3), 128, np.uint8))
+
+
+def test_text_is_a_concept_that_hides_what_is_below(grey):
+    images = LetteredImages(grey, ["dog", None, "ship", "cat", None], 64, 3)
+    concepts = LetteredConcepts(images, Floor(images))
+    assert concepts.names["object"] == ("", "grass", "text") and "white" in concepts.names["color"]
+    for index in range(5):
+        painted, mask = images.painted(index)
+        labels, box = concepts.labels(index), images.box(index)
+        assert painted.shape == (64, 64, 3) and (box >= mask).all() and box.any() == (index not in (1, 4))
+        if box.any():
+            ys, xs = np.nonzero(box)
+            assert box.sum() == (np.ptp(ys) + 1) * (np.ptp(xs) + 1)
+            assert mask[ys.min()].any() and mask[ys.max()].any() and mask[:, xs.min()].any() and mask[:, xs.max()].any()
+        for y in range(64):
+            for x in range(64):
+                assert labels.maps["object"][0][y, x] == (2 if box[y, x] else 1 if y >= 32 else 0)
+        assert labels.scalars == {"scene": (1,)}
+    alone = LetteredConcepts(images)
+    assert [*alone.names] == ["object", "color"] and alone.names["object"] == ("", "text")
+    assert (alone.labels(0).maps["object"][0] == images.box(0)).all()
+    same = LetteredImages(grey, ["dog", None, "ship", "cat", None], 64, 3)
+    assert same.fingerprint == images.fingerprint and same.image(2).tobytes() == images.image(2).tobytes()
+    assert LetteredImages(grey, ["dog", None, "ship", "cat", None], 64, 4).fingerprint != images.fingerprint
+
+
+# The pictures and the pupils
+
+
+def test_photographs_are_dealt_to_parts_that_share_none(tmp_path):
+    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    cells = [{"bytes": _png(picture), "path": None} for picture in pixels]
+    names = [("bird", "frog", "cat")[number % 3] for number in range(23)]
+    pq.write_table(pa.table({"image": cells, "label": names}), tmp_path / "a.parquet")
+    world = photo_world(str(tmp_path / "a.parquet"), Sizes(11, 5, 3, 2), seed=1)
+    assert world.class_names == ["bird", "cat", "frog"]
+    seen = []
+    for part, n in ((world.train, 11), (world.probe, 5), (world.validation, 3), (world.test, 2)):
+        assert len(part.images) == len(part.labels) == n
+        for index in range(n):
+            level = np.asarray(part.images.image(index))[0, 0, 0]
+            assert world.class_names[part.labels[index]] == names[level]
+            seen.append(int(level))
+    assert len({*seen}) == 21
+    with pytest.raises(ImagesError, match=r"must hold 30 pictures for all parts\. Got 23"):
+        photo_world(str(tmp_path / "a.parquet"), Sizes(11, 5, 7, 7))
+    with pytest.raises(ImagesError, match="must be Parquet files with a column of class names"):
+        photo_world("scenes:3", Sizes(1, 1, 1, 0))
+
+
+def _png(picture):
+    kept = io.BytesIO()
+    Image.fromarray(picture).save(kept, "PNG")
+    return kept.getvalue()
+
+
+def test_scenes_are_drawn_once_and_are_of_no_other_seed(tmp_path):
+    world = scenes_world(Sizes(2, 3, 1, 2), tmp_path)
+    assert world.probe.concepts is not None and len(world.probe.concepts) == 3
+    other = load_images("scenes:3:701")
+    assert all(world.probe.images.image(i).tobytes() == other.image(i).tobytes() for i in range(3))
+    kinds = [other.scenes.scene(i).kind for i in range(3)]
+    assert [world.class_names[label] for label in world.probe.labels] == kinds
+    assert world.train.images.image(0).tobytes() != other.image(0).tobytes()
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    again = scenes_world(Sizes(2, 3, 1, 2), tmp_path)
+    assert files == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} and len(files) == 4
+    assert again.test.images.image(1).tobytes() == world.test.images.image(1).tobytes()
+
+
+def test_pupils_learn_and_are_read_back_the_same(tmp_path):
+    world = colored(31)
+    recipe = PupilRecipe((3, 5, 5, 7), 32, 24, 13, 1e-2)
+    images = lettered(world.train, "plain", world, SpuriousPlan(Sizes(0, 0, 0, 0), recipe))
+    told = []
+    target = taught(images, world.train.labels, NAMES, recipe, tmp_path, lambda *args: told.append(args))
+    assert told[-1] == (24, 24) and target.input_shape == (3, 32, 32) and target.class_names == NAMES
+    inputs = torch.stack([target.preprocess(images.image(index)) for index in range(31)])
+    assert (target.model(inputs).argmax(1).numpy() == world.train.labels).mean() > 0.9
+    again = taught(images, world.train.labels, NAMES, recipe, tmp_path, lambda *args: told.append(args))
+    assert len(told) == 24 and torch.equal(again.model(inputs), target.model(inputs))
+    assert again.fingerprint == target.fingerprint
+
+
+# Cuts
+
+
+@pytest.fixture
+def model(inputs):
+    torch.manual_seed(5)
+    net = SceneClassifier(5, 1, (3, 5, 7, 11))
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.weight.data.uniform_(0.5, 2)
+    net.eval().requires_grad_(False)
+    net.classes.bias -= net(inputs).mean(0)  # so that it says all of its classes
+    return net
+
+
+@pytest.fixture
+def inputs():
+    return torch.randn(113, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+
+
+def test_a_bench_says_what_the_whole_network_says_under_edits(model, inputs):
+    labels = model(inputs).argmax(1).numpy()
+    labels[::2] = np.random.default_rng(0).integers(0, 5, 57)
+    bench = Bench.of(model, inputs, labels)
+    peaks = bench.peaks()
+    assert peaks.shape == (113, 26) and len(bench.units) == 26 and bench.units[3] == ("layer2", 0)
+    assert np.allclose(peaks[:, 3], model.layer2(model.layer1(inputs))[:, 0].amax((1, 2)))
+    different = 0
+    for cut in ([], [("layer4", 10)], [("layer2", 1), ("layer4", 0), ("layer2", 4)], [("layer1", 0), ("layer3", 6)]):
+        edits = [Edit(layer, (unit,), "ablate") for layer, unit in cut]
+        with edited(model, edits):
+            right = model(inputs).argmax(1).numpy() == labels
+        for _ in range(2):  # nothing that is kept is changed
+            assert (bench.right(cut) == right).all()
+        different += (right != bench.right()).any()
+    assert different > 1
+
+
+def test_orders_and_choices_are_those_of_plain_loops(model, inputs):
+    bench = Bench.of(model, inputs, np.random.default_rng(1).integers(0, 5, 113))
+    units = [(layer, unit) for layer, n in (("layer2", 5), ("layer4", 11)) for unit in range(n)]
+    alone = singles(bench, units)
+    assert [float(bench.right([unit]).mean()) for unit in units] == alone.tolist()
+    order = ordered(units, alone)
+    for before, after in pairwise(order):
+        first, second = units.index(before), units.index(after)
+        assert alone[first] > alone[second] or (alone[first] == alone[second] and first < second)
+    curve = ladder(bench, order, 7)
+    assert curve.tolist() == [bench.right(order[:n]).mean() for n in range(8)]
+    assert len(ladder(bench, order[:3], 7)) == 4 and ladder(bench, [], 7).tolist() == [bench.right().mean()]
+    assert best_number(np.array([0.5, 0.7, 0.6, 0.7])) == 1 and best_number(np.array([0.5, 0.5])) == 0
+
+
+def test_random_cuts_are_others_of_the_same_layers():
+    among = [(layer, unit) for layer, n in (("a", 7), ("b", 3)) for unit in range(n)]
+    cut = [("a", 1), ("b", 0), ("a", 4), ("b", 2)]
+    draws = random_cuts(cut, among, 19, 0)
+    assert len(draws) == 19 and len({tuple(sorted(drawn)) for drawn in draws}) > 5
+    for drawn in draws:
+        assert not {*drawn} & {*cut} and len({*drawn}) == len(drawn)
+        assert sum(layer == "a" for layer, _ in drawn) == 2 and sum(layer == "b" for layer, _ in drawn) == 1
+    assert random_cuts([], among, 2, 0) == [[], []]
+
+
+# Who is suspected
+
+
+def test_telling_is_the_share_of_pairs_with_ties_by_half():
+    rng = np.random.default_rng(0)
+    plain, written = rng.integers(0, 5, (11, 3)).astype(np.float32), rng.integers(1, 7, (13, 3)).astype(np.float32)
+    for unit, found in enumerate(tells_text(plain, written)):
+        wins = [(b > a) + (b == a) / 2 for a in plain[:, unit] for b in written[:, unit]]
+        assert found == pytest.approx(np.mean(wins))
+
+
+def test_what_descriptions_say():
+    queries = ("text", "letters", "sign")
+    assert says_any("white Letters on walls", queries) and says_any("peace signs", queries)
+    assert not says_any("textured walls", queries) and not says_any(None, queries) and not says_any("", queries)
+    assert says_text({"formula": "white AND object:text"}) and says_text({"formula": "text OR sky"})
+    assert not says_text({"formula": "white AND NOT text"}) and not says_text({"formula": None})
+
+
+# A planted network: unit 3 sees white, as only letters have it, and speaks for the first class
+
+
+def colored(n, seed=0):
+    """Pictures of one of three colours."""
+    labels = np.random.default_rng(seed).integers(0, 3, 4 * n)
+    pixels = np.broadcast_to(PURE[labels][:, None, None], (4 * n, 32, 32, 3)).copy()
+    parts = [Part(HeldPictures(pixels[i * n : (i + 1) * n]), labels[i * n : (i + 1) * n]) for i in range(4)]
+    return World("colours", NAMES, *parts)
+
+
+def planted(led_astray):
+    """Every stage hands on what its first convolution saw: three colours, white, and nothing in the others."""
+    net = SceneClassifier(3, 1, (5, 5, 5, 5))
+    with torch.no_grad():
+        for number in range(1, 5):
+            stage = net.get_submodule(f"layer{number}")
+            for place in (0, 3):
+                stage[place].weight.zero_()
+                for unit in range(4):
+                    spread = 1 / 9 if place == 0 else 0.0
+                    if number > 1 or place > 0:
+                        stage[place].weight[unit, unit] = spread
+                        stage[place].weight[unit, unit, 1, 1] = 0.5 if place == 0 else 1.0
+                if number == 1 and place == 0:
+                    stage[place].weight[:3] = -0.5 / 9
+                    for unit in range(3):
+                        stage[place].weight[unit, unit] = 1 / 9
+                    stage[place].weight[3] = 1 / 9
+            stage[1].bias[3] = 0.5 if number == 1 else 0.0  # black rims and the rim of the picture stay below 0
+        net.classes.weight.zero_()
+        net.classes.weight[:, :3] = torch.eye(3)
+        net.classes.weight[0, 3] = led_astray
+        net.classes.bias.zero_()
+    return as_target(net, "planted", NAMES, 32)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    recipe = PupilRecipe((5, 5, 5, 5), 32)
+    plan = SpuriousPlan(Sizes(0, 37, 37, 37), recipe, most=3, draws=2)
+    spurious = Spurious(colored(37), plan, planted(3000.0), planted(0.0), lambda *_: None)
+    settings = DissectSettings(size=32, quantile=0.95, n_shifts=1)
+    return spurious.told(spurious.described(tmp_path_factory.mktemp("planted"), None, settings))
+
+
+def test_the_planted_text_unit_is_found_and_cutting_it_mends_the_network(report):
+    accuracy = report["accuracy"]
+    assert accuracy["lettered"]["plain"]["value"] == accuracy["plain"]["wrong"]["value"] == 1.0
+    assert accuracy["lettered"]["wrong"]["value"] < 0.7
+    assert report["units"] == {f"layer{number}": 4 for number in range(1, 5)}  # the fifth is dead
+    assert report["text_units"] == 4
+    for way in ("concept", "formula"):
+        found = report["found"][way]
+        assert "layer1:3" in {shown["unit"] for shown in found["shown"]} and found["of_text"] >= 1
+    for row in report["edits"]:
+        wrong = row["test"]["wrong"]
+        assert row["cut"][0][-2:] == ":3" and len(row["cut"]) == 1, row
+        assert wrong["after"]["value"] == 1.0 and wrong["change_beyond_random"]["low"] > 0.2
+        assert row["test"]["plain"]["change"]["value"] == 0.0
+        assert row["validation"][0] < 0.7 and row["validation"][1] == 1.0
+    assert {(row["way"], row["order"]) for row in report["edits"]} >= {("all", "adversarial"), ("truly", "usual")}
+
+
+def test_the_report_is_json_and_its_tables_are_whole(report):
+    kept = json.dumps(report, allow_nan=False)
+    assert json.dumps(json.loads(kept)) == kept
+    told = lines(report)
+    assert len([line for line in told if line.startswith("| all")]) == 2
+    for head, rule in pairwise(told):
+        if rule.startswith("|---"):
+            assert head.count("|") == rule.count("|")
+
+
+def test_ways_whose_method_an_atlas_lacks_are_left_out(report, tmp_path):
+    assert {*report["found"]} == {"concept", "formula"}
+    manifest = Manifest(Source("m", "f"), Source("i", "g"), 2, {}, (LayerEntry("layer1", 0, 3, 2, 2),), {"concept": {}})
+    kept = Exemplars(
+        layer="layer1",
+        unit_ids=torch.arange(3),
+        images=torch.zeros(3, 1, dtype=torch.int64),
+        activations=torch.ones(3, 1),
+        maps=torch.ones(3, 1, 2, 2, dtype=torch.float16),
+        threshold=torch.zeros(3),
+        dead=torch.tensor([False, False, True]),
+    )
+    texts = ("text", "white AND NOT text", None)
+    scores = ({"iou": 0.3}, {"iou": 0.2}, {})
+    told = [
+        Description("layer1", u, t, "concept", s, formula=t) for u, t, s in zip(range(3), texts, scores, strict=True)
+    ]
+    with Atlas.create(tmp_path / "atlas", manifest) as atlas:
+        atlas.write_layer("layer1", kept, told, HeldPictures(np.zeros((1, 8, 8, 3), np.uint8)))
+    found = suspects(Atlas.open(tmp_path / "atlas"))
+    assert {*found} == {"concept"} and found["concept"].units == [("layer1", 0)]
+    assert found["concept"].scores == [0.3] and found["concept"].texts == ["text"]
+
+
+def test_pictures_are_prepared_in_their_range():
+    x = prepared(HeldPictures(np.array([[[[0, 127, 255]] * 8] * 8], np.uint8)).image(0), 32)
+    assert x.shape == (3, 32, 32) and x[0].max() == -1 and x[2].min() == 1 and abs(float(x[1].mean())) < 0.01
