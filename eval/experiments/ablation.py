@@ -89,13 +89,16 @@ def measure(
     chosen = sorted(dice.permutation(there)[:n_classes].tolist())
     scores = properties([each.text for each in units], meaning, [names[number] for number in chosen])
     classes = {f"like {names[number]}": number for number in chosen}
-    before, found = curves(target, images, truth, units, scores, steps, classes, progress)
     having = {name: int((own > 0).sum()) for name, own in scores.items() if name not in classes}
+    same = [name for name, own in scores.items() if own.min() == own.max()]  # no order at all
+    scores = {name: own for name, own in scores.items() if name not in same}
+    before, found = curves(target, images, truth, units, scores, steps, classes, progress)
     return {
         "model": target.name,
         "images": images.source,
         "n_units": len(units),
         "units with any": having,
+        "no order": same,
         "steps": asdict(steps),
         "before": asdict(before),
         "orders": [asdict(curve) for curve in found],
@@ -149,7 +152,10 @@ def main(
             [{name: value for name, value in found.items() if name != "orders"}, *found["orders"]]
         )
     before = Estimate(**found["before"])
-    terminal.print_lines(f"{found['model']}, {found['n_units']} units, {found['images']}: accuracy {before} uncut", "")
+    terminal.print_lines(f"{found['model']}, {found['n_units']} units, {found['images']}: accuracy {before} uncut")
+    if found["no order"]:
+        terminal.print_lines(f"Left out, as all units are alike in them: {', '.join(found['no order'])}")
+    terminal.print_lines("")
     shares = found["orders"][0]["shares"]
     columns = [("order", "left"), *((f"{shares[i]:.0%} cut", "right") for i in ((len(shares) - 1) // 2, -1))]
     columns += [(name, "right") for name in ("mean", "less random", "less same layers", "own class, the same")]
