@@ -6,8 +6,8 @@
 `compare` counts, layer by layer, the units whose description says one of the words, and lists the words that differ
 most. `scenes` first trains scene classifiers with and without objects (see `blurring`) and describes them with the same
 pictures (Hernandez et al. 2022, section 5, counted faces). p-values deal the units of a layer anew to the two networks;
-q controls false discoveries over what is listed. Units of one network are no independent draws of networks: two that
-differ by their seed alone say how much counts differ anyway, and `scenes` with two seeds compares those too.
+q controls false discoveries over all counts that are not 0 in both. Units of one network are no independent draws of
+networks: two that differ by their seed alone say how much counts differ anyway, and `scenes` compares those too.
 """
 
 import itertools
@@ -25,7 +25,7 @@ import typer
 from describer.atlas import Atlas
 from describer.eval.experiments.command import command, run
 from describer.eval.experiments.sampling import Estimate
-from describer.eval.experiments.wordcounts import counts, most_different, said_by
+from describer.eval.experiments.wordcounts import ALL, counts, most_different, said_by
 from describer.statistics import benjamini_hochberg
 
 Progress = Callable[[str, int, int], None]
@@ -46,8 +46,9 @@ def compare(
         for text in words:
             listed += counts(*said, text, method, seed=seed)
         different += most_different(*said, method, least, seed=seed)
-    q = benjamini_hochberg(np.array([each.p for each in listed]))
-    rows = [asdict(each) | {"q": float(own)} for each, own in zip(listed, q, strict=True)]
+    said_of = [each for each in listed if each.first + each.second]  # of the others nothing can be said
+    q = dict(zip(map(id, said_of), benjamini_hochberg(np.array([each.p for each in said_of])).tolist(), strict=True))
+    rows = [asdict(each) | {"q": q.get(id(each))} for each in listed]
     models = [{"model": atlas.meta.model.name, "images": atlas.meta.images.name} for atlas in (first, second)]
     return {
         "first": models[0],
@@ -173,7 +174,8 @@ def _tell(found: Mapping[str, Any], top: int) -> None:
     columns = [("words", "left"), ("method", "left"), ("layer", "left"), ("first", "right"), ("second", "right")]
     columns += [("second less first", "right"), ("p", "right"), ("q", "right")]
     if found["counts"]:
-        terminal.print_table(columns, (_cells(row) for row in found["counts"]))
+        rows = [row for row in found["counts"] if row["layer"] == ALL or row["first"] + row["second"]]
+        terminal.print_table(columns, (_cells(row) for row in rows))
     for method in dict.fromkeys(row["method"] for row in found["words"]):
         own = [row for row in found["words"] if row["method"] == method]
         terminal.print_lines("", f"Words that differ most, {method} ({len(own)} words compared):")
@@ -183,7 +185,7 @@ def _tell(found: Mapping[str, Any], top: int) -> None:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     shares = [Estimate(**each) for each in row["shares"]]
     numbers = [f"{row[name]} of {each.n}" for name, each in zip(("first", "second"), shares, strict=True)]
-    told = str(Estimate(**row["more"])), f"{row['p']:.2g}", f"{row['q']:.2g}"
+    told = str(Estimate(**row["more"])), f"{row['p']:.2g}", "–" if row["q"] is None else f"{row['q']:.2g}"
     return [row["words"], row["method"], row["layer"], *numbers, *told]
 
 

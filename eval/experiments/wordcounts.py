@@ -61,7 +61,7 @@ class Count:
     p: float
     "of the difference"
     q: float | None
-    "over all that are listed together; None: not yet known"
+    "over all that are listed together; None: not yet known, or nobody says it"
 
 
 def said_by(atlas: Atlas, method: str, reliable: bool = True) -> Said:
