@@ -104,6 +104,10 @@ def test_p_is_that_of_every_way_to_deal():
     ways = [w for w in itertools.combinations(range(7), 3) if sum(names[list(w)] == "a") == 1]
     wanted = np.mean([difference(way) >= difference((0, 1, 2)) - 1e-9 for way in ways], 0)
     assert found == pytest.approx(wanted, abs=0.03) and found[2] == 1
+    of_layer = np.array([name == "a" for name in ["a"] * 11 + ["b"] * 7])[:, None]
+    names = ["a"] * 11 + ["b"] * 7
+    found = dealt(of_layer[:11], of_layer[11:], names[:11], names[11:], draws=99)
+    assert found.tolist() == [1.0], "what the layer says is no difference of networks"
 
 
 def test_words_that_differ_come_first_and_chance_is_controlled():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from describer.data.images import load_images
@@ -33,7 +34,7 @@ from describer.eval.experiments.teaching import (
 )
 from describer.eval.metrics.texts import text_table
 from describer.exemplars import Exemplars
-from describer.training.corpus import split_of
+from describer.training.corpus import image_array, split_of
 from describer.training.sources import load_corpus
 from tests.describer.captioners import small_captioner
 
@@ -116,16 +117,13 @@ def test_tested_units_are_those_of_the_tenth(folders, start, tmp_path):
     wanted = tenth(folders["alex"], 4)
     assert units.human == list(wanted.values()) and len(wanted) > 2
     assert units.features.shape == (len(wanted), 3, captioner.encoder.n_features) and bool(units.present.all())
-    pictures = read_annotated_exemplars(folders["alex"], "0").images
-    row = next(i for i, (layer, _) in enumerate(wanted) if layer == "0")
-    unit = list(wanted)[row][1]
-    small = torch.nn.functional.interpolate(
-        torch.from_numpy(pictures[unit, :1].copy()).float(), size=(128, 128), mode="bicubic", antialias=True
-    )
-    maps = captioner.encoder.maps(small.clamp(0, 255) / 255)
-    seen = captioner.encoder.region_features(maps, torch.ones(1, 32, 32), torch.zeros(1, dtype=torch.long))[0]
-    near = torch.nn.functional.cosine_similarity(units.features[row, 0], seen, dim=0)
-    assert near > 0.99
+    pictures = [np.full((17, 17, 3), color, np.uint8) + 15 for color in np.array(list(COLORS.values()), np.uint8)]
+    small = torch.stack([torch.from_numpy(image_array(Image.fromarray(each))).float() / 255 for each in pictures])
+    maps, whole = captioner.encoder.maps(small), torch.ones(2, 32, 32)
+    seen = captioner.encoder.region_features(maps, whole, torch.arange(2))  # (colours, features)
+    for row, said in enumerate(wanted.values()):
+        near = (units.features[row, :, None] - seen).norm(dim=-1).argmin(1)
+        assert near.tolist() == [list(COLORS).index(said[0])] * 3
     assert len(texts_of(captioner, units)) == len(wanted)
 
 
