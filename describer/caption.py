@@ -18,6 +18,9 @@ from describer.description import Candidate, Description, ImageSource
 from describer.exemplars import Exemplars
 from describer.regions import EncodedImages, exemplar_features
 
+ALONE_AT_A_TIME = 512
+"Exemplars that are told one by one, of which this many at a time."
+
 
 class CaptionDescriber:
     """A captioner with its way of decoding; keeps pictures encoded between the layers of one image source."""
@@ -45,7 +48,7 @@ class CaptionDescriber:
 
         ``progress`` is told how many units have been described since it was last told.
         """
-        features, present = self.features(exemplars, images)
+        features, present = self._regions(exemplars, images)
         result: list[Description] = []
         for start in range(0, len(exemplars), self.batch_size):
             rows = slice(start, start + self.batch_size)
@@ -64,7 +67,20 @@ class CaptionDescriber:
     def features(
         self, exemplars: Exemplars, images: ImageSource
     ) -> tuple[Float[Tensor, "units k features"], Bool[Tensor, "units k"]]:
-        """What the encoder sees in every exemplar, and which exemplars there are."""
+        """What the encoder tells the decoder of every exemplar, seen alone, and which exemplars there are.
+
+        That is nearer to words than the pyramid under the mask: it was trained to be told in them.
+        """
+        regions, present = self._regions(exemplars, images)
+        told = torch.zeros(*present.shape, self.captioner.encoder.settings.width, device=regions.device)
+        if present.any():
+            alone = [region[:, None] for region in regions[present].split(ALONE_AT_A_TIME)]  # (some, 1, features)
+            there = [torch.ones(len(region), 1, dtype=torch.bool, device=regions.device) for region in alone]
+            seen = [self.captioner.encoder(*each)[:, 0] for each in zip(alone, there, strict=True)]
+            told[present] = torch.cat(seen).to(told)
+        return told, present
+
+    def _regions(self, exemplars: Exemplars, images: ImageSource) -> tuple[Tensor, Tensor]:
         if self._encoded is None or self._encoded.images is not images:
             self._encoded = EncodedImages(self.captioner.encoder, images)
         return exemplar_features(self._encoded, exemplars)

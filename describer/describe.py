@@ -263,15 +263,17 @@ def _describe_layer(
 
     told(0)
     given = describer.describe(exemplars.subset(living), seen, told) if len(living) else []
+    if modes is not None and isinstance(describer, SeeingDescriber):
+        report(f"telling meanings of {layer} apart", 0, 1)
+        meanings = describe_modes(describer, atlas.wide(layer), seen, modes)
+        given = [replace(each, meanings=meanings.get(each.unit, ())) for each in given]
+        report(f"telling meanings of {layer} apart", 1, 1)
     if judge is not None:
         report(f"judging {layer}", 0, 1)
         responses = atlas.responses(layer)
         assert responses is not None, "what was probed with a judge has responses"
         given = judge.judged(given, responses, seen)
         report(f"judging {layer}", 1, 1)
-    if modes is not None and isinstance(describer, SeeingDescriber):
-        meanings = describe_modes(describer, atlas.wide(layer), seen, modes)
-        given = [replace(each, meanings=meanings.get(each.unit, ())) for each in given]
     of_unit = {description.unit: description for description in given}
     for unit in exemplars.unit_ids[exemplars.dead].tolist():
         of_unit[unit] = Description(layer, unit, None, describer.method)

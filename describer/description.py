@@ -41,11 +41,24 @@ class Candidate:
 class Meaning:
     """One of several things that a unit fires on."""
 
-    text: str
+    text: str | None
+    "None: no description of it can be relied on"
     share: float
     "of the unit's activation that lies here, 0..1; those of a unit add up to 1 at most"
     pmi: float | None
     "of the text, in nats"
+    score: float | None = None
+    "Pearson's r with what the unit answers on images that no exemplar is from; None where it is not judged"
+    low: float | None = None
+    high: float | None = None
+    "the 95 % interval of the score"
+    p: float | None = None
+    q: float | None = None
+    "p adjusted for all meanings of the layer"
+    reliable: bool | None = None
+    "whether the text was found to say more than chance does; None: not judged"
+    withdrawn: str | None = None
+    "the text that was not"
 
 
 @dataclass(frozen=True)

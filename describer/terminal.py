@@ -71,13 +71,20 @@ def print_units(rows: Sequence[Mapping[str, Any]]) -> None:
     print_table(columns, (_unit_cells(row, several, scores) for row in rows))
 
 
+def _meant(meaning: Mapping[str, Any]) -> str:
+    """The words of one of several meanings, and how far they can be trusted."""
+    withdrawn = f" (withdrawn: {meaning['withdrawn']})" if meaning["withdrawn"] else ""
+    judged = "" if meaning["q"] is None else f", r {meaning['score']:.2f}, q {meaning['q']:.2g}"
+    return (meaning["text"] or "no reliable description") + withdrawn + judged
+
+
 def print_unit(row: Mapping[str, Any]) -> None:
     """One unit at length: its words, its scores, and the candidates that were weighed."""
     print_lines(f"{row['id']}  {row['method']}", f"  {_words(row)}")
     if row["withdrawn"]:
         print_lines(f"  withdrawn: {row['withdrawn']}")
     for meaning in row["meanings"]:
-        print_lines(f"  {meaning['share']:.0%} of its activation: {meaning['text']}")
+        print_lines(f"  {meaning['share']:.0%} of its activation: {_meant(meaning)}")
     if row["q"] is not None:
         interval = f"({row['low']:.2f} to {row['high']:.2f})"
         print_lines(f"  r {row['score']:.2f} {interval} on other images, p {row['p']:.2g}, q {row['q']:.2g}")

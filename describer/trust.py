@@ -12,7 +12,7 @@ score higher than texts of other meanings do that were made for other units: the
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from describer.description import Description, ImageSource
+from describer.description import Description, ImageSource, Meaning
 from describer.formwords import as_words, combined, concepts_in
 from describer.responses import Responses, Watch
 from describer.statistics import (
@@ -47,6 +47,9 @@ UNITS_AT_A_TIME = 256
 "Units whose draws are held at a time."
 ALIKE = 0.5
 "r of what a listener hears in two texts, from which on they mean the same."
+
+Verdict = dict[str, float]
+"score, low, high, p and q."
 
 
 @dataclass(frozen=True)
@@ -139,22 +142,47 @@ class Judge:
         responses: Responses,
         images: ImageSource,
     ) -> list[Description]:
-        """The descriptions of one layer and method with score, low, high, p, q, and whether they are reliable."""
+        """The descriptions of one layer and method with score, low, high, p, q, and whether they are reliable.
+
+        So are their meanings, among themselves: q is adjusted for all meanings of the layer.
+        """
         told = [description for description in descriptions if description.text is not None]
         if not told:
             return list(descriptions)
-        actual = responses.rows(torch.tensor([description.unit for description in told])).means.numpy()
-        simulated = self._said(told, images, responses)
-        p = permutation_p(pearson(simulated, actual), by_chance(simulated, actual, responses.random_means.numpy()))
-        low, high = intervals(simulated, actual, self.settings.draws, self.settings.seed)
-        numbers = zip(pearson(simulated, actual), low, high, p, benjamini_hochberg(p), strict=True)
+        answers = {unit: responses.means[row].numpy() for row, unit in enumerate(responses.unit_ids.tolist())}
+        random, simulated = responses.random_means.numpy(), self._said(told, images, responses)
+        actual = np.stack([answers[description.unit] for description in told])
+        numbers = self._verdicts(simulated, actual, by_chance(simulated, actual, random))
         found = {each.unit: verdict for each, verdict in zip(told, numbers, strict=True)}
-        return [self._told(each, found.get(each.unit)) for each in descriptions]
+        judged = [self._told(each, found.get(each.unit)) for each in descriptions]
+        meant = [Description(d.layer, d.unit, m.text, d.method) for d in descriptions for m in d.meanings if m.text]
+        if not meant:
+            return judged
+        own = self._said(meant, images, responses)
+        units = np.array([each.unit for each in (*told, *meant)])
+        every, actual = np.concatenate((simulated, own)), np.stack([answers[unit] for unit in units.tolist()])
+        chance = by_chance(every, actual, random, units)
+        verdicts = iter(self._verdicts(own, actual[len(told) :], chance))
+        return [replace(each, meanings=tuple(self._meant(m, verdicts) for m in each.meanings)) for each in judged]
 
-    def _told(self, description: Description, verdict: tuple[float, ...] | None) -> Description:
-        if verdict is None:
+    def _verdicts(self, simulated: np.ndarray, actual: np.ndarray, chance: np.ndarray) -> list[Verdict]:
+        scores = pearson(simulated, actual)
+        p = permutation_p(scores, chance)
+        low, high = intervals(simulated, actual, self.settings.draws, self.settings.seed)
+        rows = np.stack((scores, low, high, p, benjamini_hochberg(p)), 1).tolist()
+        return [dict(zip(("score", "low", "high", "p", "q"), row, strict=True)) for row in rows]
+
+    def _meant(self, meaning: Meaning, verdicts: Iterator[Verdict]) -> Meaning:
+        if meaning.text is None:
+            return meaning
+        numbers = next(verdicts)
+        reliable = numbers["q"] <= self.settings.level
+        text, withdrawn = (meaning.text, None) if reliable else (None, meaning.text)
+        return replace(meaning, text=text, withdrawn=withdrawn, reliable=reliable, **numbers)
+
+    def _told(self, description: Description, numbers: Verdict | None) -> Description:
+        if numbers is None:
             return description
-        numbers = dict(zip(("score", "low", "high", "p", "q"), map(float, verdict), strict=True))
         reliable = numbers["q"] <= self.settings.level
         scores = {"form_score" if name == "score" else name: value for name, value in description.scores.items()}
         text, withdrawn = (description.text, None) if reliable else (None, description.text)
@@ -220,14 +248,21 @@ def by_chance(
     simulated: Shaped[np.ndarray, "units images"],
     actual: Shaped[np.ndarray, "units images"],
     random: Shaped[np.ndarray, "directions images"],
+    units: Shaped[np.ndarray, " units"] | None = None,
 ) -> Float[np.ndarray, " scores"]:
     """Scores of every different text where it was not made for what answers: on other units, and on random directions.
 
     A text made from exemplars always foretells a little, and units of a layer are alike: both are in these scores. Of
-    two texts that a listener hears alike (r of ALIKE or more) neither is wrong for the other's unit.
+    two texts that a listener hears alike (r of ALIKE or more) neither is wrong for the other's unit. Where a unit has
+    several texts, `units` tells whose each row is, and what is wrong for it is like none of its own.
     """
     texts = np.unique(simulated, axis=0)
     wrong = pearson_table(simulated, texts) < ALIKE  # (units, texts)
+    if units is not None:
+        _, first, owner = np.unique(units, return_index=True, return_inverse=True)
+        alike = np.zeros((len(first), len(texts)), bool)
+        np.logical_or.at(alike, owner, ~wrong)
+        wrong, actual = ~alike, actual[first]
     scores = pearson_table(actual, texts)[wrong], pearson_table(random, texts).ravel()
     return np.concatenate(scores).astype(np.float64)
 

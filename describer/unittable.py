@@ -40,7 +40,14 @@ _CANDIDATE = pa.struct(
         pa.field("evidence", pa.float64()),
     ]
 )
-_MEANING = pa.struct([pa.field("text", pa.string()), pa.field("share", pa.float64()), pa.field("pmi", pa.float64())])
+_MEANING = pa.struct(
+    [
+        pa.field("text", pa.string()),
+        *(pa.field(name, pa.float64()) for name in ("share", "pmi", "score", *JUDGED_SCORES)),
+        pa.field("reliable", pa.bool_()),
+        pa.field("withdrawn", pa.string()),
+    ]
+)
 SCHEMA = pa.schema(
     [
         pa.field("layer", pa.string(), nullable=False),
@@ -162,7 +169,8 @@ def save_table(rows: Sequence[Row], path: Path) -> None:
 def _as_read(row: Row) -> Row:
     row = {name: row.get(name) for name in SCHEMA.names}  # a table may be from before there were formulas, or judges
     row["scores"] = {score["name"]: score["value"] for score in row["scores"] or ()}
-    row["n_best"], row["meanings"] = row["n_best"] or [], row["meanings"] or []
+    row["n_best"] = row["n_best"] or []
+    row["meanings"] = [dict.fromkeys(_MEANING.names) | meaning for meaning in row["meanings"] or []]
     return row
 
 

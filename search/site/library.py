@@ -34,6 +34,7 @@ from describer.search.site.sheet import (
     UnitSheet,
     cut,
     facts_of,
+    meanings_of,
     score_of,
     silence,
     verdict_of,
@@ -286,9 +287,8 @@ class Library:
 
     def _telling(self, row: Row) -> Telling:
         candidates = tuple({**c, "text": cut(c["text"])} for c in row["n_best"][:N_CANDIDATES])
-        meanings = tuple((cut(each["text"]) or "", float(each["share"])) for each in row["meanings"])
         words, examples = cut(row["description"]), tuple(self._examples(row))
-        return Telling(row["method"], words, facts_of(row), candidates, examples, verdict_of(row), meanings)
+        return Telling(row["method"], words, facts_of(row), candidates, examples, verdict_of(row), meanings_of(row))
 
     def _examples(self, row: Row) -> list[Examples]:
         if not (self.path / "concepts").is_dir():

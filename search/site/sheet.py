@@ -81,6 +81,18 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Meant:
+    """One of several meanings of a unit."""
+
+    words: str | None
+    "None: no description of it can be relied on"
+    share: float
+    "of the unit's activation, 0..1"
+    verdict: Verdict | None
+    "None: not judged"
+
+
+@dataclass(frozen=True)
 class Telling:
     """What one method says of the unit."""
 
@@ -92,8 +104,8 @@ class Telling:
     examples: tuple[Examples, ...] = ()
     verdict: Verdict | None = None
     "None: not judged"
-    meanings: tuple[tuple[str, float], ...] = ()
-    "(words, share of the unit's activation) of each of several meanings, the largest share first"
+    meanings: tuple[Meant, ...] = ()
+    "where there are several; the largest share first"
 
 
 @dataclass(frozen=True)
@@ -189,11 +201,16 @@ def score_of(row: Row) -> tuple[float | None, str]:
 
 
 def verdict_of(row: Row) -> Verdict | None:
-    """What the judge found of a row; None where nothing was judged."""
+    """What the judge found of a row, or of one meaning in it; None where nothing was judged."""
     if row["q"] is None:
         return None
     numbers = (row["score"], row["low"], row["high"], row["p"], row["q"])
     return Verdict(*numbers, reliable=bool(row["reliable"]), withdrawn=cut(row["withdrawn"]))
+
+
+def meanings_of(row: Row) -> tuple[Meant, ...]:
+    """The meanings of a row that has several."""
+    return tuple(Meant(cut(each["text"]), float(each["share"]), verdict_of(each)) for each in row["meanings"])
 
 
 def facts_of(row: Row) -> tuple[Fact, ...]:

@@ -1,5 +1,6 @@
 """Descriptions that are judged: the numbers against plain loops, and planted units, whose meaning is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from describer.atlas import Atlas
 from describer.data.scenes import SceneSet
 from describer.describe import describe
-from describer.description import Description
+from describer.description import Description, Meaning
 from describer.errors import AtlasError
 from describer.eval.plantednet import PlantedUnit, planted_network
 from describer.picture import calibration_chart
@@ -95,6 +96,42 @@ def test_texts_that_are_heard_alike_are_not_wrong_for_each_other() -> None:
     simulated = np.stack([sky, sky + 0.01 * rng.random(53), grass])  # "skies", "open skies", "grass"
     found = by_chance(simulated, simulated, np.zeros((0, 53)))
     assert len(found) == 4 and found.max() < 0.5
+
+
+def test_what_is_like_any_of_a_units_own_texts_is_not_wrong_for_it() -> None:
+    rng = np.random.default_rng(6)
+    texts, units = rng.random((7, 53)), np.array([3, 0, 3, 5, 0, 3, 2])  # three meanings of unit 3
+    of_unit = {int(unit): rng.random(53) for unit in units}
+    actual = np.stack([of_unit[int(unit)] for unit in units])
+    wanted = []
+    for unit in of_unit:  # oracle
+        own = [text for text, whose in zip(texts, units, strict=True) if whose == unit]
+        for text in texts:
+            if all(np.corrcoef(text, mine)[0, 1] < ALIKE for mine in own):
+                wanted.append(np.corrcoef(of_unit[unit], text)[0, 1])
+    assert len(wanted) == 4 + 5 + 6 + 6
+    assert sorted(by_chance(texts, actual, texts[:0], units)) == pytest.approx(sorted(wanted))
+
+
+def test_a_meaning_is_judged_as_a_description_is(atlas: Atlas, reader: LabelReader) -> None:
+    responses, scenes = atlas.responses("planted"), SceneSet(N_SCENES, SEED)
+    assert responses is not None
+    rows = atlas.units("planted")
+    told = [Description("planted", r["unit"], r["description"] or r["withdrawn"], "caption") for r in rows]
+    blank = Meaning(None, 0.1, None)
+    plain = Judge(reader, SETTINGS).judged(told, responses, scenes)
+    good = [d.unit for d in plain if d.reliable and d.text != "petal"][:2]
+    several = {d.unit: (Meaning(d.text, 0.6, 2.0), blank, Meaning("petals", 0.3, 1.0)) for d in told if d.unit in good}
+    given = [replace(each, meanings=several.get(each.unit, ())) for each in told]
+    judged = Judge(reader, SETTINGS).judged(given, responses, scenes)
+    assert [replace(each, meanings=()) for each in judged] == plain  # meanings change no description's verdict
+    for each, before in [(d, p) for d, p in zip(judged, plain, strict=True) if d.unit in good]:
+        own, empty, petals = each.meanings
+        assert empty == blank and (own.share, own.pmi) == (0.6, 2.0)
+        assert (own.score, own.low, own.high) == pytest.approx([before.scores[n] for n in ("score", "low", "high")])
+        assert own.reliable and own.text == before.text and own.withdrawn is None
+        assert petals.reliable is False and petals.text is None and petals.withdrawn == "petals"
+        assert own.p <= own.q <= 0.05 < petals.q
 
 
 def test_shares_of_right_texts_at_rising_scores() -> None:

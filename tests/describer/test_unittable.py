@@ -41,14 +41,14 @@ def test_a_table_from_before_there_were_judges_is_read_and_gone_on_with(tmp_path
     table.drop_columns([*JUDGED_SCORES, "reliable", "withdrawn", "meanings"])
     assert Atlas.open(tmp_path / "atlas").units() == wanted
     judged = Description("stem", 0, None, "caption", {"score": 0.5, "q": 0.2}, reliable=False, withdrawn="dogs")
-    meant = Description(
-        "stem", 1, "dogs", "caption", meanings=(Meaning("dogs", 0.75, 1.0), Meaning("cars", 0.25, None))
-    )
+    verdict = {"score": 0.1, "low": 0.0, "high": 0.2, "p": 0.3, "q": 0.4}
+    cars = Meaning(None, 0.25, None, **verdict, reliable=False, withdrawn="cars")
+    meant = Description("stem", 1, "dogs", "caption", meanings=(Meaning("dogs", 0.75, 1.0), cars))
     own = [make_row(each, 1.0, 0.5, False) for each in (judged, meant)]
     UnitTable(tmp_path / "atlas").replace("stem", "caption", own)
     first, second = Atlas.open(tmp_path / "atlas").units("stem")
     assert (first["q"], first["reliable"], first["withdrawn"], first["p"]) == (0.2, False, "dogs", None)
     assert second["meanings"] == [
-        {"text": "dogs", "share": 0.75, "pmi": 1.0},
-        {"text": "cars", "share": 0.25, "pmi": None},
+        {"text": "dogs", "share": 0.75, "pmi": 1.0, **dict.fromkeys([*verdict, "reliable", "withdrawn"])},
+        {"text": None, "share": 0.25, "pmi": None, **verdict, "reliable": False, "withdrawn": "cars"},
     ]

@@ -58,14 +58,16 @@ def write_judged_atlas(path: Path) -> Path:
 
 
 def _judged(exemplars: Exemplars, row: int) -> Description:
-    """The higher the unit the higher r; the text of unit 0 is hostile, unit 5 has two meanings."""
+    """The higher the unit the higher r; the text of unit 0 is hostile, unit 5 has three meanings."""
     layer, unit = exemplars.layer, int(exemplars.unit_ids[row])
     if exemplars.dead[row]:
         return Description(layer, unit, None, "caption")
     reliable, text = unit % 2 == 1, HOSTILE if unit == 0 else f"{unit} towers"
     scores = {"pmi": 5.0 - unit, "score": unit / 10, "low": unit / 10 - 0.05, "high": unit / 10 + 0.05, "p": 0.01}
     scores["q"] = 0.02 if reliable else 0.5
-    meanings = (Meaning("tall towers", 0.6, 1.0), Meaning(HOSTILE, 0.3, None)) if unit == 5 else ()
+    judged = {"score": 0.4, "low": 0.3, "high": 0.5, "p": 0.3, "q": 0.4, "reliable": False, "withdrawn": "low sheds"}
+    several = Meaning("tall towers", 0.6, 1.0), Meaning(HOSTILE, 0.3, None), Meaning(None, 0.1, 1.0, **judged)
+    meanings = several if unit == 5 else ()
     told, taken_back = (text, None) if reliable else (None, text)
     verdict = {"reliable": reliable, "withdrawn": taken_back}
     return Description(layer, unit, told, "caption", scores, meanings=meanings, **verdict)

@@ -60,6 +60,8 @@ def test_hostile_words_are_text_here_too(client: TestClient) -> None:
 def test_several_meanings_are_listed(client: TestClient) -> None:
     text = client.get("/body.0/5").text
     assert "Several meanings" in text and 'tall towers <span class="small">60 %' in text
+    withdrawn = "10 % · r 0.40 (0.30 to 0.50) · q 0.4 · withdrawn: <s>low sheds</s>"
+    assert f'<li>no reliable description <span class="small">{withdrawn}' in text
     assert "Several meanings" not in client.get("/body.0/3").text
 
 
