@@ -3,7 +3,7 @@
     game = load("../shared/data", seed=0)      # colors/colors_in_context.csv there; else a drawn stand-in
 
 The dialogues are Monroe, Hawkins, Goodman & Potts 2017, Colors in Context. The first message of a round counts, without
-words that say nothing of a colour; what was said fewer than ten times is left out. A fold holds whole games of two
+words that say nothing of a colour; what was said fewer than twenty times is left out. A fold holds whole games of two
 people. Three seeds in a row test with all recorded rounds, each with another third of them and with each round once.
 The stand-in takes the XKCD words of `colors` and a speaker who prefers, among words that fit the target, those that fit
 the others less (Frank & Goodman 2012).
@@ -27,8 +27,8 @@ from describer.eval.games.lab import features_of_lab, lab_of_hsl, srgb_of_lab
 from describer.eval.games.rounds import Fold, ReferenceGame, Rounds, drawn_rows, folds, word_table
 
 FILE = "colors/colors_in_context.csv"
-MIN_COUNT = 10
-"How often something must have been said to enter the lexicon: with 3, model humans do not learn what is rare."
+MIN_COUNT = 20
+"How often something must have been said to enter the lexicon: with less, model humans do not learn what is rare."
 JITTER = 4.0
 "Deviation, in Lab, of what is added to the colours one learns from: there are few of them."
 N_PARTS, VALIDATION = 3, 20

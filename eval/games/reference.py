@@ -25,8 +25,8 @@ from describer.training.recipe import read_recipe
 TITLES = {"colors": "Colours", "context": "Colours in context", "birds": "Birds"}
 RECIPES = Path(describer.training.__file__).parent / "recipes"
 N_EXAMPLES = 8
-N_CODES = {"colors": 100, "context": 1000, "birds": 100}
-"Messages of the agent into which people's utterances are translated; three candidates ask for more of them."
+N_CODES = {"colors": 100, "context": 1000, "birds": 1000}
+"Messages of the agent into which people's utterances are translated; games of much to say ask for more of them."
 PAIRS = (("R", "H"), ("H", "R"))
 
 Numbers = dict[tuple[str, str, str], float]

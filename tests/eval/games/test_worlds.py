@@ -144,17 +144,17 @@ def dialogue_file(folder: Path, n_pairs: int = 20) -> Path:
 
 
 def test_dialogues_keep_what_is_said_of_colours(tmp_path: Path) -> None:
-    dialogues, lexicon = context.read_dialogues(dialogue_file(tmp_path, n_pairs=7))
-    assert lexicon == ["blue"]  # what was said seven times only is too rare
-    assert dialogues.lab.shape == (14, 3, 3) and dialogues.game.tolist() == [
-        pair for pair in range(7) for _ in range(2)
+    dialogues, lexicon = context.read_dialogues(dialogue_file(tmp_path, n_pairs=13))
+    assert lexicon == ["blue"]  # what was said thirteen times only is too rare
+    assert dialogues.lab.shape == (26, 3, 3) and dialogues.game.tolist() == [
+        pair for pair in range(13) for _ in range(2)
     ]
     np.testing.assert_allclose(dialogues.lab[0, 0], lab_of_hsl(np.array([[10.0, 10, 10]]))[0])  # the target comes first
     assert dialogues.solved == 0.5
 
 
 def test_dialogues_without_a_common_word_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DescriberError, match=r"must hold something that is said 10 times\. Got 8 rounds without"):
+    with pytest.raises(DescriberError, match=r"must hold something that is said 20 times\. Got 8 rounds without"):
         context.read_dialogues(dialogue_file(tmp_path, n_pairs=2))
 
 
