@@ -2,7 +2,7 @@
 
     bench = Bench(stages, head, inputs, labels)            # stages: {"layer1": module, …}, run one after another
     bench.right([("layer2", 3), ("layer4", 5)])            # (pictures,) bool with these two silent
-    order = ordered(units, singles(bench, units))          # first the unit without which most is right
+    order = ordered(units, [*singles(bench, units)])       # first the unit without which most is right
     curve = ladder(bench, order, 30)                       # accuracy without the first 0, 1 … 30
     best_number(curve)
 
@@ -89,9 +89,9 @@ def singles(bench: Bench, units: Sequence[Unit]) -> Float64[np.ndarray, " units"
     return np.array([bench.right([unit]).mean() for unit in units], np.float64)
 
 
-def ordered(units: Sequence[Unit], without: Float64[np.ndarray, " units"]) -> list[Unit]:
+def ordered(units: Sequence[Unit], without: Sequence[float]) -> list[Unit]:
     """First the units without which accuracy is highest; of equal ones the first given."""
-    return [units[place] for place in np.argsort(-without, kind="stable")]
+    return [units[place] for place in np.argsort(-np.asarray(without), kind="stable")]
 
 
 def ladder(bench: Bench, order: Sequence[Unit], most: int) -> Float64[np.ndarray, " steps"]:

@@ -29,10 +29,11 @@ from describer.data.targets import Target
 from describer.describe import describe
 from describer.description import Describer
 from describer.eval.control.ablation import accuracies
+from describer.eval.experiments.command import run
 from describer.eval.experiments.cutting import Bench, Unit, best_number, ladder, ordered, random_cuts, singles
 from describer.eval.experiments.lettering import LetteredConcepts, LetteredImages, own_words, wrong_words
 from describer.eval.experiments.pupils import PupilRecipe, prepared, taught
-from describer.eval.experiments.suspects import TELLING, Suspects, suspects, tells_text
+from describer.eval.experiments.suspects import TELLING, Suspects, said_of_words, spoken, suspects, tells_text
 from describer.eval.experiments.worlds import Part, Progress, Sizes, World, photo_world, scenes_world
 from describer.probe import ProbeSettings
 from describer.search.describers import form_describers
@@ -42,8 +43,9 @@ from describer.trust import load_judge
 
 KINDS = {"plain": 0.0, "half": 0.5, "own": 1.0}
 "Words in pictures: the share of them with their class's own name; `wrong` has another class's in all."
-ORDERS = ("usual", "adversarial")
-"Validation pictures on which units are tried one by one: lettered as those it was taught on, or with wrong names."
+ORDERS = ("said", "usual", "adversarial")
+"""As surely as they are of text, without any trial; by accuracy without each alone on validation pictures that are
+lettered as those it was taught on; the same on such with wrong names."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class SpuriousPlan:
 
     sizes: Sizes
     recipe: PupilRecipe
-    most: int = 24
+    most: int = 16
     "units that are cut at most"
     draws: int = 5
     "draws of random units"
@@ -62,8 +64,8 @@ class SpuriousPlan:
     "of words, random units and intervals"
 
 
-SCENES = SpuriousPlan(Sizes(6000, 1000, 600, 1000), PupilRecipe((16, 32, 64, 128), 128, 450, 48))
-CIFAR10 = SpuriousPlan(Sizes(24000, 1000, 1000, 2000), PupilRecipe((24, 48, 96, 128), 64, 1500))
+SCENES = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((16, 32, 64, 128), 128, 450, 48))
+CIFAR10 = SpuriousPlan(Sizes(24000, 1000, 500, 2000), PupilRecipe((24, 48, 96, 128), 64, 1500))
 
 
 class Spurious:
@@ -105,21 +107,23 @@ class Spurious:
             told[name] = {kind: _estimate(self.bench(target, self.world.test, kind).right()) for kind in kinds}
         return told
 
-    def told(self, atlas: Atlas) -> dict[str, Any]:
+    def told(self, atlas: Atlas, captioner: Captioner | None = None) -> dict[str, Any]:
         """Everything that is measured; JSON."""
         plan = self.plan
         benches = [self.bench(self.reader, self.world.probe, kind) for kind in ("plain", "wrong")]
         telling = dict(zip(benches[0].units, tells_text(benches[0].peaks(), benches[1].peaks()), strict=True))
         living = [unit for layer in atlas.layers for unit in _living(atlas, layer)]
-        found = suspects(atlas)
+        found = suspects(atlas, captioner)
         sets = {way: own.units for way, own in found.items()}
-        sets |= {"truly": [unit for unit in living if telling[unit] >= TELLING], "all": living}
+        truly = [unit for unit in living if telling[unit] >= TELLING]
+        sets |= {"truly": sorted(truly, key=lambda unit: -telling[unit]), "all": living}
         return {
             "world": self.world.name,
             "classes": self.world.class_names,
             "plan": asdict(plan),
             "accuracy": self.accuracy(),
             "units": {layer: len(_living(atlas, layer)) for layer in atlas.layers},
+            "captions": spoken(atlas, plan.shown),
             "text_units": len(sets["truly"]),
             "found": {way: _finding(own, sets["truly"], telling, plan.shown) for way, own in found.items()},
             "edits": self.edits(sets, living),
@@ -128,20 +132,20 @@ class Spurious:
     def edits(self, sets: Mapping[str, Sequence[Unit]], living: Sequence[Unit]) -> list[dict[str, Any]]:
         """Of every set and order how many units are cut, chosen on the validation pictures, and what the test says."""
         validation, test = self.world.validation, self.world.test
-        chosen_on = self.bench(self.reader, validation, "wrong")
-        alone = dict(zip(living, singles(chosen_on, living), strict=True))
-        orders = {"adversarial": alone}
-        usual = self.bench(self.reader, validation, "half")
-        orders["usual"] = dict(zip(living, singles(usual, living), strict=True))
+        chosen_on, usual = (self.bench(self.reader, validation, kind) for kind in ("wrong", "half"))
+        alone = {
+            "usual": dict(zip(living, singles(usual, living), strict=True)),
+            "adversarial": dict(zip(living, singles(chosen_on, living), strict=True)),
+        }
         tests = [self.bench(self.reader, test, kind) for kind in ("wrong", "plain")]
         rows: list[dict[str, Any]] = []
-        for number, (way, units) in enumerate((way, units) for way, units in sets.items() if units):
-            for order in ORDERS:
-                self.progress("cutting units", 1 + len(rows), 2 * len(sets))
-                first = ordered(units, np.array([orders[order][unit] for unit in units]))
+        for way, units in ((way, units) for way, units in sets.items() if units):
+            for order in ORDERS[way == "all" :]:  # nothing is said of all
+                self.progress("cutting units", 1 + len(rows), 3 * len(sets))
+                first = list(units) if order == "said" else ordered(units, [alone[order][unit] for unit in units])
                 curve = ladder(chosen_on, first, self.plan.most)
                 cut = first[: best_number(curve)]
-                random = random_cuts(cut, living, self.plan.draws, 100 * self.plan.seed + number)
+                random = random_cuts(cut, living, self.plan.draws, self.plan.seed)
                 told = {"way": way, "order": order, "among": len(units), "cut": [f"{at}:{unit}" for at, unit in cut]}
                 rows.append(told | {"validation": curve.round(4).tolist(), "test": self._test(tests, cut, random)})
         return rows
@@ -228,7 +232,12 @@ def _told(value: Mapping[str, float]) -> str:
     return f"{value['value']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
 
 
-app = typer.Typer(add_completion=False, help="Text units found by description and cut from a classifier that reads.")
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Text units found by description and cut from a classifier that reads.",
+)
 Out = Annotated[Path, typer.Option(metavar="JSON", help="file for everything measured")]
 Keep = Annotated[Path | None, typer.Option(metavar="DIR", help="folder in which all is kept, and gone on from")]
 
@@ -239,7 +248,9 @@ def _run(make: Any, plan: SpuriousPlan, out: Path, keep: Path | None) -> None:
     with tempfile.TemporaryDirectory() as passing, terminal.progress_bars() as progress:
         folder = keep or Path(passing)
         spurious = Spurious.taught(make(folder, progress), plan, folder, progress)
-        report = spurious.told(spurious.described(folder, Captioner.carried()))
+        captioner = Captioner.carried()
+        report = spurious.told(spurious.described(folder, captioner), captioner)
+        report["of_words"] = said_of_words(captioner, lettered(spurious.world.probe, "wrong", spurious.world, plan))
     out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     terminal.print_lines(*lines(report))
 
@@ -261,4 +272,4 @@ def cifar10(
 
 
 if __name__ == "__main__":
-    app()
+    run(app)

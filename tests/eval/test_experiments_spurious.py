@@ -21,13 +21,24 @@ from describer.eval.experiments.cutting import Bench, best_number, ladder, order
 from describer.eval.experiments.lettering import LetteredConcepts, LetteredImages, own_words, paint, wrong_words
 from describer.eval.experiments.pupils import PupilRecipe, as_target, prepared, taught
 from describer.eval.experiments.spurious import Spurious, SpuriousPlan, lettered, lines
-from describer.eval.experiments.suspects import says_any, says_text, suspects, tells_text
+from describer.eval.experiments.suspects import (
+    by_meaning,
+    said_of_words,
+    says_any,
+    says_text,
+    spoken,
+    suspects,
+    tells_text,
+    words_alone,
+)
 from describer.eval.experiments.worlds import Part, Sizes, World, photo_world, scenes_world
 from describer.exemplars import Exemplars
 from describer.intervention import Edit, edited
 from describer.manifest import LayerEntry, Manifest, Source
 from describer.scenenet import SceneClassifier
 from describer.search.dissect import DissectSettings
+from describer.search.index import search
+from tests.describer.captioners import small_captioner
 
 NAMES = ["red", "green", "blue"]
 PURE = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 230)], np.uint8)
@@ -222,7 +233,7 @@ def test_orders_and_choices_are_those_of_plain_loops(model, inputs):
     units = [(layer, unit) for layer, n in (("layer2", 5), ("layer4", 11)) for unit in range(n)]
     alone = singles(bench, units)
     assert [float(bench.right([unit]).mean()) for unit in units] == alone.tolist()
-    order = ordered(units, alone)
+    order = ordered(units, alone.tolist())
     for before, after in pairwise(order):
         first, second = units.index(before), units.index(after)
         assert alone[first] > alone[second] or (alone[first] == alone[second] and first < second)
@@ -323,7 +334,8 @@ def test_the_planted_text_unit_is_found_and_cutting_it_mends_the_network(report)
         assert wrong["after"]["value"] == 1.0 and wrong["change_beyond_random"]["low"] > 0.2
         assert row["test"]["plain"]["change"]["value"] == 0.0
         assert row["validation"][0] < 0.7 and row["validation"][1] == 1.0
-    assert {(row["way"], row["order"]) for row in report["edits"]} >= {("all", "adversarial"), ("truly", "usual")}
+    assert {(row["way"], row["order"]) for row in report["edits"]} >= {("all", "adversarial"), ("truly", "said")}
+    assert ("all", "said") not in {(row["way"], row["order"]) for row in report["edits"]}
 
 
 def test_the_report_is_json_and_its_tables_are_whole(report):
@@ -336,28 +348,69 @@ def test_the_report_is_json_and_its_tables_are_whole(report):
             assert head.count("|") == rule.count("|")
 
 
-def test_ways_whose_method_an_atlas_lacks_are_left_out(report, tmp_path):
-    assert {*report["found"]} == {"concept", "formula"}
-    manifest = Manifest(Source("m", "f"), Source("i", "g"), 2, {}, (LayerEntry("layer1", 0, 3, 2, 2),), {"concept": {}})
+def written(path, method, told):
+    """An atlas of three units with these descriptions; the last unit is dead."""
+    entry = LayerEntry("layer1", 0, 3, 2, 2)
+    manifest = Manifest(Source("m", "f"), Source("i", "g"), 2, {}, (entry,), {method: {}})
     kept = Exemplars(
         layer="layer1",
         unit_ids=torch.arange(3),
-        images=torch.zeros(3, 1, dtype=torch.int64),
-        activations=torch.ones(3, 1),
-        maps=torch.ones(3, 1, 2, 2, dtype=torch.float16),
+        images=torch.tensor([[0, 1], [1, 2], [0, 2]]),
+        activations=torch.ones(3, 2),
+        maps=torch.ones(3, 2, 2, 2, dtype=torch.float16),
         threshold=torch.zeros(3),
         dead=torch.tensor([False, False, True]),
     )
+    pictures = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3)).astype(np.uint8)
+    with Atlas.create(path, manifest) as atlas:
+        atlas.write_layer("layer1", kept, told, HeldPictures(pictures))
+    return Atlas.open(path)
+
+
+def test_ways_whose_method_an_atlas_lacks_are_left_out(report, tmp_path):
+    assert {*report["found"]} == {"concept", "formula"}
     texts = ("text", "white AND NOT text", None)
     scores = ({"iou": 0.3}, {"iou": 0.2}, {})
-    told = [
-        Description("layer1", u, t, "concept", s, formula=t) for u, t, s in zip(range(3), texts, scores, strict=True)
-    ]
-    with Atlas.create(tmp_path / "atlas", manifest) as atlas:
-        atlas.write_layer("layer1", kept, told, HeldPictures(np.zeros((1, 8, 8, 3), np.uint8)))
-    found = suspects(Atlas.open(tmp_path / "atlas"))
+    rows = zip(range(3), texts, scores, strict=True)
+    told = [Description("layer1", unit, text, "concept", score, formula=text) for unit, text, score in rows]
+    found = suspects(written(tmp_path / "atlas", "concept", told))
     assert {*found} == {"concept"} and found["concept"].units == [("layer1", 0)]
     assert found["concept"].scores == [0.3] and found["concept"].texts == ["text"]
+
+
+def test_captions_are_told_apart_by_what_the_judge_withdrew_and_meaning_needs_none(tmp_path):
+    told = [
+        Description("layer1", 0, None, "caption", {"pmi": 3.0}, withdrawn="white letters", reliable=False),
+        Description("layer1", 1, "writing on walls", "caption", {"pmi": 2.0}, reliable=True),
+        Description("layer1", 2, None, "caption"),
+    ]
+    atlas, captioner = written(tmp_path / "atlas", "caption", told), small_captioner()
+    found = suspects(atlas, captioner, ("letters", "writing"))
+    assert found["caption"].units == [("layer1", 1)]
+    assert found["caption or withdrawn"].units == [("layer1", 0), ("layer1", 1)]
+    assert found["caption or withdrawn"].texts == ["white letters", "writing on walls"]
+    pmi = {}
+    for query in ("letters", "writing"):
+        for hit in search(atlas, query, captioner=captioner):
+            pmi[hit.unit] = pmi.get(hit.unit, 0.0) + hit.score / 2
+    assert found["meaning"].units == [("layer1", unit) for unit in sorted(pmi, key=lambda unit: -pmi[unit])]
+    assert found["meaning"].scores == pytest.approx(sorted(pmi.values(), reverse=True)) and {*pmi} == {0, 1}
+    assert len(by_meaning(atlas, ("letters",), 1, captioner).units) == 1
+    assert spoken(atlas, 5) == {"units": 2, "reliable": 1, "most_said": {"white letters": 1, "writing on walls": 1}}
+
+
+def test_words_alone_are_the_boxes_around_them(grey):
+    images = LetteredImages(grey, ["dog", None, "ship", "cat", "frog"], 64, 3)
+    alone = words_alone(images, 5, 2)
+    assert alone.images.tolist() == [[0, 2], [3, 4]] and not alone.dead.any()
+    for row, masks in zip(alone.images, alone.masks(64), strict=True):
+        for index, mask in zip(row.tolist(), masks, strict=True):
+            assert (mask.numpy() == images.box(index)).all()
+    many = LetteredImages(
+        HeldPictures(np.tile(grey.pixels, (7, 1, 1, 1))), ["dog", "ship", "cat", "frog", "deer"] * 7, 64, 3
+    )
+    told = said_of_words(small_captioner(), many, ("letters", "sky"), 3)
+    assert told["sets"] == 2 and sum(told["most_said"].values()) == 2 and {*told["pmi"]} == {"letters", "sky"}
 
 
 def test_pictures_are_prepared_in_their_range():
