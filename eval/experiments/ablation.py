@@ -3,7 +3,7 @@
     python -m describer.eval.experiments.ablation carried:scenes atlas scenes:300:21 --out ablation.json
 
 Units of a classifier are ordered by a property of their descriptions (see `orders`), and the first 0 to 20 % are cut,
-in steps of 2 % (Hernandez et al. 2022, section 4). Told per order: the accuracy over all steps, less that of random
+in steps of 2 % (Hernandez et al. 2022, section 5). Told per order: the accuracy over all steps, less that of random
 orders, and less that of random units of the same layers: descriptions differ between layers, and layers matter
 unequally. Intervals (95 %) draw pictures, and the draws of random orders and of ties. Withdrawn texts count too, unless
 --reliable.

@@ -5,7 +5,7 @@
 
 `compare` counts, layer by layer, the units whose description says one of the words, and lists the words that differ
 most. `scenes` first trains scene classifiers with and without objects (see `blurring`) and describes them with the same
-pictures (Hernandez et al. 2022, section 5, counted faces). p-values deal the units of a layer anew to the two networks;
+pictures (Hernandez et al. 2022, section 6, counted faces). p-values deal the units of a layer anew to the two networks;
 q controls false discoveries over all counts that are not 0 in both. Units of one network are no independent draws of
 networks: two that differ by their seed alone say how much counts differ anyway, and `scenes` compares those too.
 """

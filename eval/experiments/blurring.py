@@ -3,7 +3,7 @@
     train_pair(["car", "bus"], "runs/audit", ClassifierRecipe(out="", n_scenes=2000, steps=400))
     load_target("runs/audit/without/net.py:make")            # beside it ordinary: the same scenes, seed and steps
 
-After the blurred faces of ImageNet (Yang et al. 2022), on which Hernandez et al. 2022, section 5, audit networks. What
+After the blurred faces of ImageNet (Yang et al. 2022), on which Hernandez et al. 2022, section 6, audit networks. What
 lies under the blur has no labels either, so that no tag of the second lesson tells of it; colours stay.
 """
 

@@ -5,7 +5,7 @@
     ordered(scores["nouns"], seed=0)                 # places, the most nouns first, ties at random
     matched(order, layers, seed=0)                   # a random order that meets the layers in the same turn
 
-Hernandez et al. 2022, section 4: parts of speech, length, similarity to a word, and the largest difference between two
+Hernandez et al. 2022, section 5: parts of speech, length, similarity to a word, and the largest difference between two
 words of one description. Parts of speech are HanTa's (`data.tagging`); without it they are left out.
 """
 
