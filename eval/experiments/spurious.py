@@ -54,6 +54,8 @@ class SpuriousPlan:
 
     sizes: Sizes
     recipe: PupilRecipe
+    grain: int | None = None
+    "of pictures out of focus (see `scenes_world`)"
     most: int = 16
     "units that are cut at most"
     draws: int = 5
@@ -64,7 +66,8 @@ class SpuriousPlan:
     "of words, random units and intervals"
 
 
-SCENES = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((16, 32, 64, 128), 128, 450, 48))
+SHARP = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((16, 32, 64, 128), 128, 450, 48))
+SCENES = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((24, 48, 96, 128), 64, 1000), grain=4)
 CIFAR10 = SpuriousPlan(Sizes(24000, 1000, 500, 2000), PupilRecipe((24, 48, 96, 128), 64, 1500))
 
 
@@ -256,9 +259,14 @@ def _run(make: Any, plan: SpuriousPlan, out: Path, keep: Path | None) -> None:
 
 
 @app.command(epilog="\b\nExample: python -m describer.eval.experiments.spurious scenes --out scenes.json")
-def scenes(out: Out, keep: Keep = None) -> None:
-    """Drawn scenes by kind; about 20 minutes of one core."""
-    _run(lambda folder, progress: scenes_world(SCENES.sizes, folder, progress=progress), SCENES, out, keep)
+def scenes(
+    out: Out,
+    keep: Keep = None,
+    sharp: Annotated[bool, typer.Option("--sharp", help="in focus, at 128 pixels: nobody needs to read there")] = False,
+) -> None:
+    """Drawn scenes by kind, out of focus, at 64 pixels; about 10 minutes of one core."""
+    plan = SHARP if sharp else SCENES
+    _run(lambda folder, told: scenes_world(plan.sizes, folder, plan.seed, plan.grain, told), plan, out, keep)
 
 
 @app.command(epilog="\b\nExample: python -m describer.eval.experiments.spurious cifar10 --data c.parquet --out c.json")
@@ -267,7 +275,7 @@ def cifar10(
     out: Out,
     keep: Keep = None,
 ) -> None:
-    """CIFAR-10's photographs, or any labelled ones of one size, enlarged to 64 pixels; about 20 minutes of one core."""
+    """CIFAR-10's photographs, or any labelled ones of one size, enlarged to 64 pixels; about 15 minutes of one core."""
     _run(lambda _folder, _progress: photo_world(",".join(data), CIFAR10.sizes), CIFAR10, out, keep)
 
 

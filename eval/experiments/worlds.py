@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
+from PIL import Image
 
 from describer.data.classes import COLUMNS, class_labels
 from describer.data.concepts.drawn import DrawnConcepts
@@ -60,8 +61,13 @@ class World:
     test: Part
 
 
-def scenes_world(sizes: Sizes, folder: str | Path, seed: int = 0, progress: Progress | None = None) -> World:
-    """Drawn scenes by kind, every pixel labelled; the pictures are kept in `folder`."""
+def scenes_world(
+    sizes: Sizes, folder: str | Path, seed: int = 0, grain: int | None = None, progress: Progress | None = None
+) -> World:
+    """Drawn scenes by kind, every pixel labelled; the pictures are kept in `folder`.
+
+    With `grain` they are out of focus, as if of grain x grain pixels: their kinds are harder to tell.
+    """
     from describer.data.scenes import NAMES
 
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -70,8 +76,15 @@ def scenes_world(sizes: Sizes, folder: str | Path, seed: int = 0, progress: Prog
         n, own = getattr(sizes, name), FIRST_SEED + len(PARTS) * seed + place
         scenes = DrawnImages(f"scenes:{n}:{own}", n, own)
         pixels, labels = _drawn(scenes, Path(folder) / f"scenes-{n}-{own}.npz", progress)
+        pixels = pixels if grain is None else np.stack([blurred(picture, grain) for picture in pixels])
         parts[name] = Part(HeldPictures(pixels), labels, DrawnConcepts(scenes))
     return World("scenes", list(NAMES["scene"][1:]), **parts)
+
+
+def blurred(picture: UInt8[np.ndarray, "height width 3"], grain: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture reduced to grain x grain means and enlarged again, smoothly."""
+    small = Image.fromarray(picture).resize((grain, grain), Image.Resampling.BOX)
+    return np.asarray(small.resize(picture.shape[1::-1], Image.Resampling.BICUBIC))
 
 
 def _drawn(scenes: DrawnImages, file: Path, progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ from describer.eval.experiments.suspects import (
     tells_text,
     words_alone,
 )
-from describer.eval.experiments.worlds import Part, Sizes, World, photo_world, scenes_world
+from describer.eval.experiments.worlds import Part, Sizes, World, blurred, photo_world, scenes_world
 from describer.exemplars import Exemplars
 from describer.intervention import Edit, edited
 from describer.manifest import LayerEntry, Manifest, Source
@@ -173,6 +173,19 @@ def test_scenes_are_drawn_once_and_are_of_no_other_seed(tmp_path):
     again = scenes_world(Sizes(2, 3, 1, 2), tmp_path)
     assert files == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} and len(files) == 4
     assert again.test.images.image(1).tobytes() == world.test.images.image(1).tobytes()
+    soft = scenes_world(Sizes(2, 3, 1, 2), tmp_path, grain=4)
+    assert soft.test.images.image(1).tobytes() == Image.fromarray(blurred(world.test.images.pixels[1], 4)).tobytes()
+
+
+def test_scenes_out_of_focus_are_means_of_cells_enlarged():
+    picture = np.random.default_rng(0).integers(0, 255, (14, 21, 3)).astype(np.uint8)
+    means = np.zeros((7, 7, 3), np.uint8)
+    for y in range(7):
+        for x in range(7):
+            cell = picture[2 * y : 2 * y + 2, 3 * x : 3 * x + 3].reshape(-1, 3)
+            means[y, x] = np.floor(cell.mean(0) + 0.5)
+    wanted = np.asarray(Image.fromarray(means).resize((21, 14), Image.Resampling.BICUBIC), np.int64)
+    assert np.abs(blurred(picture, 7).astype(np.int64) - wanted).max() <= 3  # Pillow rounds twice on the way
 
 
 def test_pupils_learn_and_are_read_back_the_same(tmp_path):
