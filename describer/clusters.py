@@ -29,7 +29,7 @@ class ClusterSettings:
 
     most: int = 3
     "clusters"
-    margin: float = 1.25
+    margin: float = 1.1
     "deviations of the gains of chance by which a gain must exceed their mean"
     draws: int = 40
     "clouds of chance"

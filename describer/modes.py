@@ -20,6 +20,7 @@ from torch import Tensor
 
 from describer.clusters import FEWEST, ClusterSettings, clusters_of
 from describer.description import Describer, Description, ImageSource, Meaning
+from describer.discriminant import told_apart
 from describer.exemplars import Exemplars
 
 JOINING = frozenset(
@@ -36,7 +37,7 @@ class ModeSettings:
     "exemplars a unit in which modes are sought"
     most: int = 3
     "modes of one unit"
-    margin: float = 1.25
+    margin: float = 1.1
     "deviations of the gains of chance by which the gain of a further mode must exceed their mean"
     least: float = 0.1
     "share of the unit's activation (its peaks) that a mode must have, else it is passed over"
@@ -77,7 +78,7 @@ def modes_of(
 ) -> dict[int, list[tuple[Bool[Tensor, " k"], float]]]:
     """Row -> the exemplars of every mode and its share of the activation, of the units that have several modes."""
     present = present.cpu()
-    features, masses = _scaled(features.float().cpu(), present), activation_mass(wide)
+    features, masses = told_apart(features.float().cpu(), present), activation_mass(wide)
     sought = ClusterSettings(settings.most, settings.margin, seed=settings.seed)
     found = {}
     for row in range(len(wide)):
@@ -98,16 +99,6 @@ def activation_mass(exemplars: Exemplars) -> Float[Tensor, "units k"]:
     """
     masses = torch.where(exemplars.images >= 0, exemplars.activations.clamp(min=0), 0.0)
     return torch.where(masses.sum(1, keepdim=True) > 0, masses, 1.0)
-
-
-def _scaled(features: Float[Tensor, "units k features"], present: Bool[Tensor, "units k"]) -> Tensor:
-    """Unit vectors of the features less the layer's mean, each axis at the layer's deviation."""
-    known = features[present]
-    if not len(known):
-        return features
-    deviation = known.std(0, correction=0)
-    scaled = (features - known.mean(0)) / torch.where(deviation > 1e-6, deviation, 1.0)
-    return scaled / scaled.norm(dim=2, keepdim=True).clamp(min=1e-6)
 
 
 def _shares(labels: Int64[Tensor, " k"], masses: Float[Tensor, " k"]) -> dict[int, float]:

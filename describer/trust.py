@@ -144,7 +144,8 @@ class Judge:
     ) -> list[Description]:
         """The descriptions of one layer and method with score, low, high, p, q, and whether they are reliable.
 
-        So are their meanings, among themselves: q is adjusted for all meanings of the layer.
+        So are their meanings, among themselves: q is adjusted for all meanings of the layer. Where none of a unit's is
+        reliable, it is not told to have several.
         """
         told = [description for description in descriptions if description.text is not None]
         if not told:
@@ -163,7 +164,9 @@ class Judge:
         every, actual = np.concatenate((simulated, own)), np.stack([answers[unit] for unit in units.tolist()])
         chance = by_chance(every, actual, random, units)
         verdicts = iter(self._verdicts(own, actual[len(told) :], chance))
-        return [replace(each, meanings=tuple(self._meant(m, verdicts) for m in each.meanings)) for each in judged]
+        weighed = [tuple(self._meant(meaning, verdicts) for meaning in each.meanings) for each in judged]
+        kept = [meanings if any(meaning.reliable for meaning in meanings) else () for meanings in weighed]
+        return [replace(each, meanings=meanings) for each, meanings in zip(judged, kept, strict=True)]
 
     def _verdicts(self, simulated: np.ndarray, actual: np.ndarray, chance: np.ndarray) -> list[Verdict]:
         scores = pearson(simulated, actual)

@@ -97,8 +97,8 @@ def _split(
     named = None
     if kind in ("or", "two", "two meanings", "unbalanced"):
         named = float(np.mean([_both(told.get(row, ()), literals(units[row].truth, holds=True)) for row in rows]))
-    shares = [float(np.mean([row in found for row in rows])) for found in (modes, told)]
-    return Split(kind, len(rows), *shares, named)
+    several = float(np.mean([row in modes for row in rows]))
+    return Split(kind, len(rows), several, float(np.mean([row in told for row in rows])), named)
 
 
 def _both(meanings: Sequence[Meaning], concepts: Sequence[str]) -> bool:

@@ -122,6 +122,8 @@ def test_a_meaning_is_judged_as_a_description_is(atlas: Atlas, reader: LabelRead
     plain = Judge(reader, SETTINGS).judged(told, responses, scenes)
     good = [d.unit for d in plain if d.reliable and d.text != "petal"][:2]
     several = {d.unit: (Meaning(d.text, 0.6, 2.0), blank, Meaning("petals", 0.3, 1.0)) for d in told if d.unit in good}
+    nothing = told[-1].unit, (Meaning("petals", 0.5, 1.0), Meaning("legs", 0.5, 1.0))  # of noise
+    several |= {nothing[0]: nothing[1]}
     given = [replace(each, meanings=several.get(each.unit, ())) for each in told]
     judged = Judge(reader, SETTINGS).judged(given, responses, scenes)
     assert [replace(each, meanings=()) for each in judged] == plain  # meanings change no description's verdict
@@ -132,6 +134,7 @@ def test_a_meaning_is_judged_as_a_description_is(atlas: Atlas, reader: LabelRead
         assert own.reliable and own.text == before.text and own.withdrawn is None
         assert petals.reliable is False and petals.text is None and petals.withdrawn == "petals"
         assert own.p <= own.q <= 0.05 < petals.q
+    assert judged[-1].meanings == ()
 
 
 def test_shares_of_right_texts_at_rising_scores() -> None:
