@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from describer.errors import DescriberError
+from describer.eval.metrics.meta import ALPHAS, Choice, meta_auprc
 from describer.eval.metrics.pairs import Pairs, Scores
 from describer.eval.metrics.scoring import metric_of
 from describer.eval.metrics.simulation import Metric
@@ -37,8 +38,6 @@ MARGIN, ENOUGH = 0.001, 0.9
 "How much lower a wrong description must score, and for what share of units."
 RARE, COMMON = 0.02, 0.25
 "Shares of images between which a concept's must lie to plant a unit on it; it must be on 10 images, too."
-ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-"Sizes of a top that are tried."
 N_REDRAWN = 20
 "Wrong descriptions of each planted unit; which labels are missing is chance."
 
@@ -119,6 +118,11 @@ def examine(metric: str | Metric, worlds: Sequence[World] | None = None, seed: i
     chosen = metric if isinstance(metric, Metric) else metric_of(metric)
     given = [flags(frequency) for frequency in FREQUENCIES] if worlds is None else worlds
     return [outcome for world in given for outcome in _checks(chosen, world, seed)]
+
+
+def chosen(metric: str | Metric, world: World) -> Choice:
+    """How well a metric picks each planted unit's description out of those of all."""
+    return meta_auprc(metric, world.activations, world.labels, np.arange(len(world.labels)), ALPHAS)
 
 
 def sane(metric: str | Metric, worlds: Sequence[World] | None = None, seed: int = 0) -> bool:

@@ -4,6 +4,8 @@ score(activations, simulated)             # scoring.py: the five sound metrics o
 METRICS["auc"].fault                      # simulation.py: why others are diagnostics
 cosy(control, shown)                      # generative.py: activations on images made from the text
 ablation_score(real, simulated, mean)     # ablation.py: does the network work with simulated activations
+meta_auprc("pearson", a, concepts, own)   # meta.py: does a metric pick the true description out of all
+faithfulness(shares, unmodified)          # fade.py: what ratings say of a description, and MIS
 clarity(embeddings)                       # interpretability.py: units without any text
 text_table(methods, human)                # texts.py: similarity to what people wrote, never without its baselines
 UnitMetric("pearson").compute(...)        # wrapped.py: as Hugging Face's evaluate.Metric

@@ -10,6 +10,7 @@ from typing import Any
 
 from describer import terminal
 from describer.eval.metrics import METRICS
+from describer.eval.metrics.meta import Choice
 from describer.eval.metrics.texts import TextRow
 from describer.eval.sanity import CHECKS, Outcome
 from describer.eval.score.report import Report
@@ -61,8 +62,9 @@ def print_texts(rows: Sequence[TextRow], n_units: int, n_sentences: int, encoder
             terminal.print_lines(f"{name}: the constant string is no worse than {', '.join(below)}.")
 
 
-def print_sanity(outcomes: Sequence[Outcome]) -> None:
-    """A metric a line: its verdict, the least share of units over the worlds for each check, and what was published."""
+def print_sanity(outcomes: Sequence[Outcome], choices: Mapping[str, Choice]) -> None:
+    """A metric a line: its verdict, the least share of units over the worlds for each check, how well it chooses among
+    descriptions, and what was published."""
     by_metric: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_metric.setdefault(outcome.metric, []).append(outcome)
@@ -70,20 +72,22 @@ def print_sanity(outcomes: Sequence[Outcome]) -> None:
     for name, own in by_metric.items():
         passed = "pass" if all(outcome.passed for outcome in own) else "FAIL"
         published = "sound" if METRICS[name].sound else "fails"
-        rows.append([name, passed, *(_least(own, check) for check in CHECKS), published])
-    terminal.print_table(
-        [("metric", "left"), ("verdict", "left"), *((check, "right") for check in CHECKS), ("published", "left")], rows
-    )
+        rows.append([name, passed, *(_least(own, check) for check in CHECKS), f"{choices[name].value:.2f}", published])
+    columns = [("metric", "left"), ("verdict", "left"), *((check, "right") for check in CHECKS)]
+    terminal.print_table([*columns, ("meta-AUPRC", "right"), ("published", "left")], rows)
     worlds = list(dict.fromkeys(outcome.world for outcome in outcomes))
     terminal.print_lines(
         "",
         f"Least share of units that score lower with the wrong description, over {', '.join(worlds)}; 90 % pass.",
+        "meta-AUPRC: how well it ranks the planted units' own descriptions above all others "
+        f"(by chance {next(iter(choices.values())).by_chance:.2f}).",
     )
 
 
-def sanity_json(outcomes: Sequence[Outcome]) -> list[Mapping[str, Any]]:
+def sanity_json(outcomes: Sequence[Outcome], choices: Mapping[str, Choice]) -> list[Mapping[str, Any]]:
     """One dictionary a metric, check and world."""
-    return [vars(outcome) | {"sound": METRICS[outcome.metric].sound} for outcome in outcomes]
+    told = {name: {"sound": METRICS[name].sound, "meta_auprc": choices[name].value} for name in choices}
+    return [vars(outcome) | told[outcome.metric] for outcome in outcomes]
 
 
 def _least(outcomes: Sequence[Outcome], check: str) -> str:

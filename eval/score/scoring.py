@@ -20,7 +20,7 @@ from describer.errors import DescriberError, ImagesError
 from describer.eval.metrics import METRICS, SOUND
 from describer.eval.metrics.bertscore import BertScore
 from describer.eval.metrics.texts import SIMILARITIES, TextRow, text_table
-from describer.eval.sanity import FREQUENCIES, examine, flags, planted
+from describer.eval.sanity import FREQUENCIES, chosen, examine, flags, planted
 from describer.eval.score.descriptions import (
     Columns,
     Said,
@@ -158,15 +158,16 @@ def run_sanity(metrics: Sequence[str], concepts: str | None, seed: int, as_json:
     labels = present(concepts or SCENES)
     worlds = [*map(flags, FREQUENCIES), planted(labels, seed=seed)]
     with terminal.progress_bars() as progress:
-        outcomes = []
+        outcomes, choices = [], {}
         for done, name in enumerate(metrics):
             progress("sanity checks", done, len(metrics))
             outcomes += examine(name, worlds, seed)
+            choices[name] = chosen(name, worlds[-1])
         progress("sanity checks", len(metrics), len(metrics))
     if as_json:
-        terminal.print_json(sanity_json(outcomes))
+        terminal.print_json(sanity_json(outcomes, choices))
     else:
-        print_sanity(outcomes)
+        print_sanity(outcomes, choices)
 
 
 def present(source: str) -> np.ndarray:
