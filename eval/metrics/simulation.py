@@ -3,7 +3,8 @@
     METRICS["pearson"].measure(pairs)        # (units,)
     METRICS["recall"].sound                  # False: a diagnostic; its `fault` says which sanity check it fails
 
-B: the unit fires (top alpha); C: the description holds (simulated value at least .5); a, c: the values themselves.
+B: the unit fires (top alpha); C: the description holds (simulated value above its best cut, which of labels is .5, see
+`pairs`); a, c: the values themselves.
 Soundness as published in "Evaluating Neuron Explanations" (Oikarinen et al. 2025); `describer.eval.sanity` checks it.
 """
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from describer.errors import ActivationError, DescriberError
 from describer.eval.metrics import METRICS, SOUND, score, scoring
-from describer.eval.metrics.pairs import average_ranks, top
+from describer.eval.metrics.pairs import Pairs, average_ranks, top
 
 ALPHA = 0.15
 Row = list[float]
@@ -27,8 +27,20 @@ def fires(a: Row) -> list[bool]:
     return [x >= least for x in a]
 
 
+def holds(a: Row, c: Row) -> list[bool]:
+    """Every value but the lowest as a cut, from the highest; the first of those with the best F1."""
+    if len(set(c)) == 1:
+        return [x >= 0.5 for x in c]
+    b, best, cut = fires(a), -1.0, 0.0
+    for threshold in sorted(set(c), reverse=True)[:-1]:
+        held = [x >= threshold for x in c]
+        f1 = 2 * sum(x and y for x, y in zip(b, held, strict=True)) / (sum(b) + sum(held))
+        best, cut = (f1, threshold) if f1 > best else (best, cut)
+    return [x >= cut for x in c]
+
+
 def overlap(a: Row, c: Row) -> tuple[float, float, float]:
-    b, h = fires(a), [x >= 0.5 for x in c]
+    b, h = fires(a), holds(a, c)
     return sum(x and y for x, y in zip(b, h, strict=True)), sum(b), sum(h)
 
 
@@ -73,8 +85,8 @@ def slow_chance(scores: Row, labels: list[bool]) -> float:
 
 
 def slow_mad(a: Row, c: Row) -> float:
-    inside = [x for x, y in zip(a, c, strict=True) if y >= 0.5]
-    outside = [x for x, y in zip(a, c, strict=True) if y < 0.5]
+    inside = [x for x, y in zip(a, holds(a, c), strict=True) if y]
+    outside = [x for x, y in zip(a, holds(a, c), strict=True) if not y]
     mean = sum(a) / len(a)
     spread = (sum((x - mean) ** 2 for x in a) / len(a)) ** 0.5
     return (sum(inside) / len(inside) - sum(outside) / len(outside)) / spread
@@ -98,11 +110,11 @@ ORACLES: dict[str, Callable[[Row, Row], float]] = {
     "iou": slow_iou,
     "recall": lambda a, c: overlap(a, c)[0] / overlap(a, c)[1],
     "precision": lambda a, c: overlap(a, c)[0] / overlap(a, c)[2],
-    "accuracy": lambda a, c: sum(b == (y >= 0.5) for b, y in zip(fires(a), c, strict=True)) / len(a),
+    "accuracy": lambda a, c: sum(b == h for b, h in zip(fires(a), holds(a, c), strict=True)) / len(a),
     "balanced_accuracy": slow_balanced,
     "auc": lambda a, c: slow_chance(c, fires(a)),
-    "inverse_auc": lambda a, c: slow_chance(a, [y >= 0.5 for y in c]),
-    "inverse_auprc": lambda a, c: slow_precision_area(a, [y >= 0.5 for y in c]),
+    "inverse_auc": lambda a, c: slow_chance(a, holds(a, c)),
+    "inverse_auprc": lambda a, c: slow_precision_area(a, holds(a, c)),
     "mad": slow_mad,
     "wpmi": slow_wpmi,
     "spearman": lambda a, c: float(stats.spearmanr(a, c).statistic),
@@ -149,6 +161,27 @@ def test_a_description_that_says_nothing_gives_a_number(name: str, level: float)
     assert np.isfinite(found).all()
     if name in ("pearson", "spearman", "top_and_random"):
         assert found.tolist() == [0, 0]
+
+
+def test_of_labels_those_that_are_there_hold() -> None:
+    """Whatever the unit does: the best cut changes nothing where the published one can be used."""
+    dice = np.random.default_rng(8)
+    a = dice.random((13, 47))
+    c = (dice.random((13, 47)) < np.linspace(0.02, 0.98, 13)[:, None]).astype(float)
+    c[5], c[6] = 0.0, 1.0
+    for alpha in (0.01, 0.2, 0.9):
+        np.testing.assert_array_equal(Pairs(a, c, alpha).holds, c >= 0.5)
+
+
+def test_faint_simulations_hold_where_they_are_highest() -> None:
+    """Probabilities that never reach .5: cut there, every description holds nowhere and F1 and IoU are 0."""
+    dice = np.random.default_rng(9)
+    true = dice.random((7, 101)) < 0.2
+    faint = 0.01 + 0.1 * true + 0.02 * dice.random((7, 101))
+    found = score(true + 0.1 * dice.random((7, 101)), faint, ["f1", "iou"], alpha=true.mean())
+    assert (faint >= 0.5).sum() == 0 and min(found["f1"].min(), found["iou"].min()) > 0.6
+    steps = np.round(faint, 1)  # many equal ones
+    assert (Pairs(true.astype(float), steps, 0.01).holds == true).all()
 
 
 def test_the_top_takes_all_that_tie() -> None:

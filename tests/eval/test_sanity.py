@@ -1,11 +1,14 @@
 """Sound metrics pass every check, the known-bad ones fail the check they are known to fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from describer.errors import DescriberError
 from describer.eval import sanity
 from describer.eval.metrics import METRICS, SOUND, Metric
+from describer.eval.metrics.pairs import Pairs
 from describer.eval.sanity import CHECKS, World, drops, examine, flags, planted, sane
 
 N = 10_000
@@ -25,6 +28,18 @@ def test_sound_metrics_pass_every_check(name: str, worlds: list[World]) -> None:
     outcomes = examine(name, worlds)
     assert [o for o in outcomes if not o.passed] == []
     assert [o.check for o in outcomes] == list(CHECKS) * len(worlds)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_metrics_pass_where_no_simulation_reaches_a_half(name: str, worlds: list[World]) -> None:
+    """As a listener foretells: faint where the description holds, and never quite nothing elsewhere."""
+
+    def faint(pairs: Pairs) -> np.ndarray:
+        haze = np.random.default_rng(1).random(pairs.simulated.shape)
+        return METRICS[name].measure(replace(pairs, simulated=0.01 + 0.3 * pairs.simulated + 0.01 * haze))
+
+    outcomes = examine(Metric(f"faint {name}", faint, "of faint probabilities"), worlds[1:3] + worlds[-1:])
+    assert [o for o in outcomes if not o.passed] == []
 
 
 FAILING = {
