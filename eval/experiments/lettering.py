@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from describer.data.concepts.computed import ColorConcepts
@@ -118,6 +118,13 @@ class LetteredImages(ImageSet):
         return digest.hexdigest()
 
 
+def fitted(ids: Int[np.ndarray, "_ _"], side: int) -> Int[np.ndarray, "side side"]:
+    """A label map of a whole picture at another resolution: what is at the middle of every cell."""
+    height, width = ids.shape
+    middles = np.arange(side) + 0.5
+    return ids[(middles * height / side).astype(int)[:, None], (middles * width / side).astype(int)]
+
+
 class LetteredConcepts(ConceptSet):
     """What is in lettered pictures: `text` where the letters are, colours of all pixels, and what `below` labels.
 
@@ -137,7 +144,7 @@ class LetteredConcepts(ConceptSet):
         box = self._box(index)
         known = ImageLabels() if self.below is None else self.below.labels(index)
         maps = {
-            category: tuple(np.where(box, 0, ids).astype(np.int32) for ids in layers)
+            category: tuple(np.where(box, 0, fitted(ids, len(box))).astype(np.int32) for ids in layers)
             for category, layers in known.maps.items()
         }
         text = len(self.names["object"]) - 1

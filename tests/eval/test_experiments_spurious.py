@@ -94,8 +94,8 @@ class Floor(ConceptSet):
         self.source, self.images, self.names = "floor", images, {"object": ("", "grass"), "scene": ("", "park")}
 
     def _read(self, index):
-        floor = np.zeros((64, 64), np.int32)
-        floor[32:] = 1
+        floor = np.zeros((128, 96), np.int32)  # finer than the picture
+        floor[64:] = 1
         return ImageLabels({"object": (floor,)}, {"scene": (1,)})
 
     def _digest(self):
