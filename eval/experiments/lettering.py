@@ -91,6 +91,10 @@ class LetteredImages(ImageSet):
         """The picture with its word."""
         return Image.fromarray(self.painted(index)[0])
 
+    def anew(self, rng: np.random.Generator) -> "LetteredImages":
+        """The same pictures with the same words elsewhere."""
+        return LetteredImages(self.base, self.words, self.side, int(rng.integers(2**62)))
+
     def box(self, index: int) -> Bool[np.ndarray, "side side"]:
         """The smallest upright rectangle around the letters, as people outline text; empty where there are none."""
         mask = self.painted(index)[1]

@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from describer.data.concepts.computed import weights_digest
-from describer.data.images import ImageSet
 from describer.data.targets import Target
+from describer.eval.experiments.lettering import LetteredImages
 from describer.scenenet import SceneClassifier
 from describer.training.fit import fit
 
@@ -45,6 +45,8 @@ class PupilRecipe:
     "peak learning rate of AdamW, cosine to zero"
     seed: int = 0
     "of weights and batches"
+    anew: bool = False
+    "whether a picture's word is elsewhere each time it is shown: few pictures cannot be learnt by heart then"
 
 
 class Lesson(nn.Module):
@@ -63,14 +65,15 @@ class Lesson(nn.Module):
 class Lessons:
     """Batches of pictures drawn at random; the same step gives the same batch."""
 
-    def __init__(self, images: ImageSet, labels: Int64[np.ndarray, " pictures"], recipe: PupilRecipe) -> None:
+    def __init__(self, images: LetteredImages, labels: Int64[np.ndarray, " pictures"], recipe: PupilRecipe) -> None:
         self.images, self.labels, self.recipe = images, labels, recipe
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """The batch of the step whose number is the first index."""
         rng = np.random.default_rng((self.recipe.seed, indices[0]))
         rows = rng.integers(0, len(self.images), self.recipe.batch)
-        inputs = [prepared(self.images.image(row), self.recipe.side) for row in rows.tolist()]
+        shown = self.images.anew(rng) if self.recipe.anew else self.images
+        inputs = [prepared(shown.image(row), self.recipe.side) for row in rows.tolist()]
         return {"images": torch.stack(inputs), "labels": torch.from_numpy(self.labels[rows])}
 
 
@@ -83,7 +86,7 @@ def prepared(picture: Image.Image, side: int) -> Float[Tensor, "3 side side"]:
 
 
 def taught(
-    images: ImageSet,
+    images: LetteredImages,
     labels: Int64[np.ndarray, " pictures"],
     names: Sequence[str],
     recipe: PupilRecipe,

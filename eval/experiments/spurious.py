@@ -67,7 +67,7 @@ class SpuriousPlan:
 
 
 SHARP = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((16, 32, 64, 128), 128, 450, 48))
-SCENES = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((24, 48, 96, 128), 64, 1000), grain=4)
+SCENES = SpuriousPlan(Sizes(6000, 800, 400, 1000), PupilRecipe((24, 48, 96, 128), 64, 1000, anew=True), grain=2)
 CIFAR10 = SpuriousPlan(Sizes(24000, 1000, 500, 2000), PupilRecipe((24, 48, 96, 128), 64, 1500))
 
 

@@ -19,7 +19,7 @@ from describer.errors import ImagesError
 from describer.eval.control.segmenter import HeldPictures
 from describer.eval.experiments.cutting import Bench, best_number, ladder, ordered, random_cuts, singles
 from describer.eval.experiments.lettering import LetteredConcepts, LetteredImages, own_words, paint, wrong_words
-from describer.eval.experiments.pupils import PupilRecipe, as_target, prepared, taught
+from describer.eval.experiments.pupils import Lessons, PupilRecipe, as_target, prepared, taught
 from describer.eval.experiments.spurious import Spurious, SpuriousPlan, lettered, lines
 from describer.eval.experiments.suspects import (
     by_meaning,
@@ -129,6 +129,24 @@ def test_text_is_a_concept_that_hides_what_is_below(grey):
     same = LetteredImages(grey, ["dog", None, "ship", "cat", None], 64, 3)
     assert same.fingerprint == images.fingerprint and same.image(2).tobytes() == images.image(2).tobytes()
     assert LetteredImages(grey, ["dog", None, "ship", "cat", None], 64, 4).fingerprint != images.fingerprint
+
+
+def test_words_are_painted_anew_elsewhere_and_the_same_again_for_a_step(grey):
+    words = ["dog", None, "ship", "cat", None]
+    images = LetteredImages(grey, words, 64, 3)
+    first, second, again = (images.anew(np.random.default_rng(seed)) for seed in (1, 2, 1))
+    assert first.words == images.words and first.image(0).tobytes() == again.image(0).tobytes()
+    assert len({each.image(0).tobytes() for each in (images, first, second)}) == 3
+    assert first.image(1).tobytes() == images.image(1).tobytes()
+    kept = images.image(0).tobytes()
+    for anew in (False, True):
+        lessons = Lessons(images, np.arange(5), PupilRecipe((3, 5, 5, 7), 64, batch=7, anew=anew))
+        one, same, other = lessons([11]), lessons([11]), lessons([12])
+        assert one["images"].shape == (7, 3, 64, 64) and torch.equal(one["images"], same["images"])
+        assert torch.equal(one["labels"], same["labels"]) and not torch.equal(one["labels"], other["labels"])
+        for x, label in zip(one["images"], one["labels"].tolist(), strict=True):
+            assert torch.equal(x, prepared(images.image(label), 64)) == (not anew or words[label] is None)
+    assert images.image(0).tobytes() == kept
 
 
 # The pictures and the pupils
