@@ -7,19 +7,41 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from describer.atlas import Atlas
 from describer.cli import app
-from describer.errors import DescriberError
+from describer.data.targets import load_target
+from describer.errors import AtlasError, DescriberError, TargetError
+from describer.eval.metrics import score
 from describer.eval.metrics.generative import cosy
 from describer.eval.metrics.texts import bleu, rouge, rouge_pair
 from describer.eval.score.descriptions import read_descriptions
 from describer.eval.score.evidence import embedded, foretold
 from describer.eval.score.scoring import inputs_of
+from describer.layout import LayerInfo, match_layers
+from describer.manifest import LayerEntry, Manifest, Source
+from describer.search.meanings import filled
+from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.statistics import pearson_table
 from describer.wordlist import read_words
+
+NET = """
+import torch
+from torch import nn
+
+def preprocess(image):
+    return torch.full((3, 11, 13), image.getpixel((image.width - 1, 0))[0] / {divisor})
+
+def load():
+    model = nn.Sequential(nn.Conv2d(3, 5, 3))
+    nn.init.constant_(model[0].weight, {weight})
+    nn.init.zeros_(model[0].bias)
+    return model, preprocess, ["ant", "bee"]
+"""
 
 UNITS = DIMS = 5
 "As many units as dimensions: where axes can be mixed up without an error."
@@ -74,6 +96,36 @@ def test_1_a_listener_tells_texts_from_images_of_equal_number() -> None:
             assert found[row, column] == pytest.approx(1 / (1 + np.exp(-cosine)), rel=1e-5)
 
 
+def test_1_text_search_over_as_many_units_as_dimensions_finds_the_nearest(tmp_path: Path) -> None:
+    dice = np.random.default_rng(2)
+    units = dice.normal(size=(UNITS, DIMS)).astype(np.float32)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    columns = {
+        "place": np.arange(UNITS),
+        "unit": np.arange(UNITS),
+        "vector": units.tolist(),
+        "strength": np.ones(UNITS),
+    }
+    columns |= {
+        "layer": ["a"] * UNITS,
+        "method": ["caption"] * UNITS,
+        "description": [f"thing {i}" for i in range(UNITS)],
+    }
+    columns |= {"formula": [None] * UNITS, "has_formula": [False] * UNITS}
+    words = pa.Table.from_pydict({f.name: columns[f.name] for f in words_schema(DIMS)}, schema=words_schema(DIMS))
+    IndexTables.write(tmp_path, DIMS, 3, [(sets_schema(DIMS, 3).empty_table(), words)])
+    query = torch.from_numpy(units[3] + 0.1 * units[1])
+    query = torch.nn.functional.normalize(query, dim=0)
+    found = {each.row["unit"]: each.score for each in IndexTables(tmp_path).by_vector(query, None, UNITS)}
+    for unit in range(UNITS):
+        assert found[unit] == pytest.approx(sum(float(query[d]) * float(units[unit, d]) for d in range(DIMS)), abs=1e-5)
+    assert max(found, key=lambda unit: found[unit]) == 3
+    untransposed = query.numpy() @ units  # nothing tells it from the right product: it has the same shape
+    assert untransposed.shape == (UNITS,) and not np.allclose(
+        untransposed, [found[unit] for unit in range(UNITS)], atol=1e-3
+    )
+
+
 def test_2_templates_of_different_texts_are_not_mixed() -> None:
     """SemanticLens makes its list template by template, and cuts it query by query."""
     ears, texts, templates = Ears(), ["dogs", "cars"], ["a photo of {}", "{}", "a drawing of {}"]
@@ -85,6 +137,15 @@ def test_2_templates_of_different_texts_are_not_mixed() -> None:
     mixed = [template.replace("{}", text) for template in templates for text in texts]
     wrong = torch.nn.functional.normalize(ears.embed_texts(mixed).unflatten(0, (2, 3)).mean(1), dim=1)
     assert not torch.allclose(wrong, found)
+
+
+def test_2_search_fills_templates_query_by_query() -> None:
+    queries, templates = ["dogs", "cars"], ("a photo of {}", "{}", "many {}")
+    said = filled(queries, templates)
+    for row, query in enumerate(queries):
+        assert said[3 * row : 3 * row + 3] == [template.replace("{}", query) for template in templates]
+    mistaken = [template.replace("{}", query) for template in templates for query in queries]
+    assert mistaken[:3] != said[:3]
 
 
 @pytest.mark.parametrize("similarity", [bleu, rouge])
@@ -108,6 +169,26 @@ def test_4_blank_lines_shift_no_label(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("layer,unit,description\na,0,dogs\n\na,1,\na,2,cars\n\na,3,sky\n")
     assert read_descriptions(str(path)).texts == {("a", 0): "dogs", ("a", 1): None, ("a", 2): "cars", ("a", 3): "sky"}
+
+
+def test_4_what_is_kept_of_a_network_is_not_given_for_another(tmp_path: Path) -> None:
+    """CLIP-Dissect's saved activations are named after the network alone: other weights get the old ones."""
+    targets = []
+    for folder, weight, divisor in (("one", 1.0, 255), ("other weights", 2.0, 255), ("other preprocessing", 1.0, 128)):
+        path = tmp_path / folder / "net.py"
+        path.parent.mkdir()
+        path.write_text(NET.format(weight=weight, divisor=divisor))
+        targets.append(load_target(f"{path}:load"))
+    name_alone = {Path(target.name).name for target in targets}
+    assert len(name_alone) == 1  # what the mistake goes by
+    assert len({target.fingerprint for target in targets}) == 3
+    probe_set, entry = Source("photos", "photos-1"), LayerEntry("0", 0, 5, 3, 3, probed=True)
+    manifests = [Manifest(Source("net.py", t.fingerprint), probe_set, 7, {"k": 3}, (entry,)) for t in targets]
+    Atlas.create(tmp_path / "atlas", manifests[0]).close()
+    Atlas.create(tmp_path / "atlas", manifests[0]).close()  # the same is gone on with
+    for other in manifests[1:]:
+        with pytest.raises(AtlasError, match="must be continued with what it was begun with"):
+            Atlas.create(tmp_path / "atlas", other)
 
 
 def test_5_files_lie_in_their_folder(tmp_path: Path) -> None:
@@ -157,3 +238,30 @@ def test_8_a_layer_is_a_name_and_never_run(tmp_path: Path) -> None:
     assert done.exit_code == 2 and not trace.exists()
     eval(layer)  # what the mistake does
     assert trace.exists()
+
+
+def test_8_layers_to_describe_are_names_too(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    layer = f"__import__('pathlib').Path({str(trace)!r}).touch()"
+    layers = [LayerInfo("stem", "maps", 5, 3, 3), LayerInfo("head", "vector", 7, 1, 1)]
+    with pytest.raises(TargetError):
+        match_layers([layer], layers)
+    assert match_layers(["st*"], layers) == ["stem"] and not trace.exists()
+
+
+def test_pearsons_r_of_a_row_with_itself_is_one() -> None:
+    """NeuronEval divides by n what the unbiased deviation has divided by n - 1: with 5 images r is a fifth lower."""
+    row = np.random.default_rng(4).normal(size=5)
+    z = (row - row.mean()) / row.std(ddof=1)
+    assert (z * z).mean() == pytest.approx(0.8)
+    assert score(row[None], row[None], ["pearson"])["pearson"][0] == pytest.approx(1)
+
+
+def test_a_unit_without_a_text_keeps_its_place(tmp_path: Path) -> None:
+    """A row is known by layer and unit: files that leave units out, or list them otherwise, shift nothing."""
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text("layer,unit,description\na,2,sky\na,0,dogs\n")
+    other.write_text("layer,unit,description\na,0,dogs\na,1,cars\na,2,sky\n")
+    by_place = [line.split(",")[2] for line in one.read_text().splitlines()[1:]]
+    texts = [read_descriptions(str(path)).texts for path in (one, other)]
+    assert all(texts[0][unit] == texts[1][unit] for unit in texts[0]) and by_place != ["dogs", "sky"]
