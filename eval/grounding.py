@@ -21,13 +21,13 @@ from operator import and_, or_
 import numpy as np
 from jaxtyping import Bool, Float
 
+from describer.data.nouns import singular
 from describer.eval.planted.naming import synonyms
 from describer.search.counts import UnitCounts
 from describer.search.forms import And, Concept, Form, Leaf, Not, Or
 from describer.search.iou import score_forms
 from describer.search.labels import ConceptNames, GridLabels, Maps, Names, Pictures, Scalars
 from describer.search.signatures import SignatureTable
-from describer.training.phrases import singular
 
 OF_LOOK = ("color", "texture", "material")
 "Categories that tell how something looks: such a phrase before and, or takes the noun of the next."

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from describer.atlas import Atlas
 from describer.captioner import CARRIED, Captioner
+from describer.data.nouns import singular
 from describer.decoding import DecodingSettings
 from describer.eval.planted.naming import (
     HELD_OUT,
@@ -41,7 +42,6 @@ from describer.search.atlasindex import Index, sets_table, words_table
 from describer.search.meanings import Meanings
 from describer.search.query import HOW, Question
 from describer.search.tables import IndexTables
-from describer.training.phrases import singular
 from describer.training.recipe import placed
 from describer.training.sources import load_corpus
 

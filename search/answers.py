@@ -3,7 +3,8 @@
     answer(indexes, meanings, targets, Question("dog faces"), Filters(layers=("layer4",)))     # list of Hit, best first
 
 The candidates of all atlases are weighed by one captioner, so their PMI can be compared. BM25 cannot (every atlas has
-frequencies of its own): ordered by words, or by words and meaning, atlases take turns by rank.
+frequencies of its own): ordered by words, or by words and meaning, atlases take turns by rank. The captioner weighs
+twice: its decoder gives the PMI of the text, its contrastive head a cosine, and each knows what the other misses.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from describer.search.tables import Found
 
 _BESIDE = ThreadPoolExecutor(max_workers=4, thread_name_prefix="describer-words")
 "Where words are looked up while vectors are: each takes as long as the other, and neither holds the interpreter."
+COSINE = 30.0
+"Nats of PMI that count as much as a cosine of 1."
 Where = tuple[Index, str | None]
 "An index and the condition that its units must meet."
 
@@ -75,11 +78,12 @@ def _identity(hit: Hit) -> tuple[str, str, int]:
 
 
 def by_text(asked: Sequence[Where], meanings: Meanings, text: str, question: Question) -> list[Hit]:
-    """Units by words, by meaning, by both, or those of both by PMI."""
-    vector = meanings.text_vectors([text], question.templates)[0]
+    """Units by words, by meaning, by both, or those of both by PMI and meaning."""
+    spoken = meanings.spoken(text)
+    vector = meanings.text_vectors([spoken], question.templates)[0]
     lists = [_candidates(index, where, text, vector, question) for index, where in asked]
     if question.how == "reranked":
-        hits = _weighed([index for index, _ in asked], lists, meanings, text, question)
+        hits = _weighed([index for index, _ in asked], lists, meanings, spoken, vector, question)
         return sorted(hits, key=lambda hit: -hit.score)
     hits = [hit for each in lists for _, hit in each]
     if question.how == "meaning":
@@ -118,18 +122,23 @@ def _weighed(
     lists: Sequence[Sequence[tuple[int, Hit]]],
     meanings: Meanings,
     text: str,
+    vector: Tensor,
     question: Question,
 ) -> list[Hit]:
-    """The candidates with their exact PMI; those without exemplars are left out."""
+    """The candidates with their exact PMI and cosine; those without exemplars are left out."""
     prior = float(meanings.log_priors([text], question.templates)[0])
     weighed = []
     for index, candidates in zip(indexes, lists, strict=True):
         memory, present = index.tables.sets([place for place, _ in candidates])
+        cosines = index.tables.vectors([place for place, hit in candidates if "cosine" not in hit.parts]) @ vector
+        lacking = iter(cosines.tolist())
         likely = meanings.log_probs([text], memory, present, question.templates)[:, 0].tolist()
         for (_, hit), log_prob, known in zip(candidates, likely, present.any(1).tolist(), strict=True):
+            cosine = hit.parts["cosine"] if "cosine" in hit.parts else next(lacking)
             if known:
-                parts = {**hit.parts, "pmi": log_prob - prior, "log_prob": log_prob, "log_prior": prior}
-                weighed.append(replace(hit, score=log_prob - prior, by="pmi", parts=parts))
+                pmi = log_prob - prior
+                parts = {**hit.parts, "pmi": pmi, "log_prob": log_prob, "log_prior": prior, "cosine": cosine}
+                weighed.append(replace(hit, score=pmi + COSINE * cosine, by="reranked", parts=parts))
     return weighed
 
 

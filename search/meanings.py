@@ -4,6 +4,7 @@
     memory, vectors, present = meanings.sets(exemplars, pictures)  # what the decoder looks at, kept by the index
     vectors @ meanings.text_vectors(["dog faces", "red"]).T        # (units, texts) cosines
     meanings.log_probs(["dog faces", "red"], memory, present)      # (units, texts) nats
+    meanings.spoken("grey dog")                                    # "gray dogs", as the captioner would say it
 
 With templates ("{}", "many {}") a query is a mixture: its vector is the mean of the templates' vectors, its
 probability the mean of their probabilities.
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from describer.caption import CaptionDescriber
 from describer.captioner import Captioner
+from describer.data.nouns import canonical
 from describer.description import ImageSource
 from describer.errors import DescriberError
 from describer.exemplars import Exemplars
@@ -81,6 +83,15 @@ class Meanings:
         """Unit vectors of exemplar sets; NaN where a set has no exemplars."""
         found = F.normalize(self.captioner.set_embedding(features, present), dim=-1).cpu()
         return found.masked_fill(~present.cpu().any(1, keepdim=True), math.nan)
+
+    def spoken(self, text: str) -> str:
+        """The text as people write of sets, if the captioner's phrases know its last word so; else as it is."""
+        form = canonical(text)
+        return form if form.split()[-1:] and form.split()[-1] in self._known else text
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(word for phrase in self.captioner.inventory.phrases for word in phrase.split())
 
     @torch.inference_mode()
     def text_vectors(self, queries: Sequence[str], templates: Templates = PLAIN) -> Float[Tensor, "queries width"]:

@@ -20,8 +20,8 @@ def neighbours_of(
 ) -> list[Hit]:
     """The nearest units among those that are asked for; the unit is of the first atlas that has it."""
     home, place = _located(indexes, unit)
-    vector = home.tables.vector(place)
-    if vector is None:
+    vector = home.tables.vectors([place])[0]
+    if vector.isnan().any():
         raise AtlasError(f"{unit} must have exemplars to have neighbours. Got a dead unit. Choose another.")
     if question.neighbours == "coactivation":
         return _by_coactivation(asked, home, place, question.depth)

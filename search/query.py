@@ -2,7 +2,7 @@
 
 filters = Filters(layers=("layer4", "layer3.*"), methods=("caption",), min_score=1.0, has_formula=True)
 filters.where(["layer3.0", "layer4"], "atlas")         # the same as a condition of SQL
-hit.id, hit.score, hit.by                              # "layer4:483", 7.2, "pmi"
+hit.id, hit.score, hit.by                              # "layer4:483", 21.7, "reranked"
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Any
 from describer.errors import AtlasError, DescriberError
 
 HOW = ("reranked", "fused", "words", "meaning")
-"How units are ordered for a text: by PMI, by both lists, by BM25 alone, by cosine alone."
+"How units are ordered for a text: by PMI and cosine, by both lists, by BM25 alone, by cosine alone."
 NEIGHBOURS = ("meaning", "coactivation")
 "What makes units neighbours."
 CANDIDATES = 100
@@ -39,7 +39,8 @@ class Hit:
     score: float
     "what hits are ordered by, the highest first"
     by: str
-    "what the score is: pmi (nats), fused, words (BM25), meaning (cosine), firing, coactivation (share of exemplars)"
+    """What the score is: reranked (PMI in nats + 30 cosine), fused, words (BM25), meaning (cosine), firing,
+    coactivation (share of exemplars)."""
     parts: dict[str, float] = field(default_factory=dict)
     "all that was measured on the way: pmi, log_prob, log_prior, cosine, bm25, activation, rank, shared …"
 

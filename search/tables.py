@@ -131,11 +131,16 @@ class IndexTables:
         present = _flat(found["present"]).reshape(len(order), self.k)
         return torch.from_numpy(memory[rows].copy()), torch.from_numpy(present[rows].copy())
 
-    def vector(self, place: int) -> Float[Tensor, " width"] | None:
-        """The vector of a unit; None where it has no exemplars."""
-        query = self._words.search().where(f"place = {int(place)}").select(["vector"]).limit(1)
-        rows = query.to_arrow()["vector"].to_pylist()
-        return None if not rows or rows[0] is None else torch.tensor(rows[0])
+    def vectors(self, places: Sequence[int]) -> Float[Tensor, "units width"]:
+        """The vectors of these units, in this order; NaN where a unit has no exemplars."""
+        found = torch.full((len(places), self.width), torch.nan)
+        if places:
+            condition = f"place IN ({', '.join(str(int(place)) for place in places)})"
+            rows = self._words.search().where(condition).select(["place", "vector"]).limit(None).to_list()
+            known = {row["place"]: row["vector"] for row in rows if row["vector"] is not None}
+            for row, place in enumerate(places):
+                found[row] = torch.tensor(known[place]) if place in known else torch.nan
+        return found
 
     def rows(self, units: Sequence[tuple[str, int]], where: str | None) -> dict[tuple[str, int], Row]:
         """(layer, unit) -> the first row of those of these units that pass `where`, captions before others."""

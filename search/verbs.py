@@ -102,7 +102,7 @@ def search(
         print_hits(hits, len(atlases) > 1)
     else:
         terminal.note("No unit fits. Try other words, or fewer filters.")
-    if hits and all(hit.by == "pmi" and hit.score < 0 for hit in hits):
+    if hits and all(hit.by == "reranked" and hit.parts["pmi"] < 0 for hit in hits):
         terminal.note("The exemplars of these units speak against the text (PMI below 0).")
     if out is not None and hits:
         from describer.picture import save_picture

@@ -22,10 +22,11 @@ from PIL import Image
 from torch import Tensor
 
 from describer.calibration import Calibration, calibration_error
+from describer.data.nouns import word_lists
 from describer.listener import ListenerConfig, ListenerLike, load_listener
 from describer.statistics import bootstrap_interval
 from describer.training.listener import recalls
-from describer.training.phrases import noun_phrases, word_lists
+from describer.training.phrases import noun_phrases
 from describer.training.recipe import under
 from describer.training.sources.parquet import decode, fold_of, read_rows
 

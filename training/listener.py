@@ -22,12 +22,12 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from describer.calibration import Calibration
+from describer.data.nouns import singular
 from describer.listener import Listener, ListenerConfig, plain
 from describer.training.backbone import load_learnt
 from describer.training.corpus import Corpus
 from describer.training.fit import fit
 from describer.training.gridtable import GridTable, grid_table
-from describer.training.phrases import singular
 from describer.training.recipe import placed
 from describer.training.sources import load_corpus
 from describer.vocabulary import Vocabulary

@@ -6,7 +6,7 @@
     ['red shirts', 'shirts']
 
 Heads, attribute + head, compounds and "N of N"; never verbs, determiners, numbers or fragments. Things that can be
-counted are plural ("dogs"), stuff is not ("grass"); word lists are in words.yaml. Training only: needs HanTa
+counted are plural ("dogs"), stuff is not ("grass"): describer.data.nouns. Training only: needs HanTa
 (`pip install HanTa`), a small tagger whose wheel carries its English model (BNC tags: AJ0 NN1 NN2 ...).
 """
 
@@ -15,14 +15,11 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from describer.data.nouns import plural, set_form, singular, word_lists
 from describer.errors import RecipeError
 
-WORDS_FILE = Path(__file__).with_name("words.yaml")
 TOKEN = re.compile(r"[a-z]+(?:-[a-z]+)*|'s\b|[.,;:!?()/\"&]")
 TSHIRT = re.compile(r"\b(?:t|tee)\s*-?\s*shirt")
 
@@ -32,16 +29,6 @@ class Word(NamedTuple):
 
     text: str
     tag: str
-
-
-@cache
-def word_lists() -> dict[str, Any]:
-    """The lists of words.yaml: sets where a list was written, mappings where one was written."""
-    lists = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
-    plain = {key: frozenset(value.split()) for key, value in lists.items() if isinstance(value, str)}
-    general = {word: parts.split() for word, parts in lists["general"].items()}
-    singular = {many: one for one, many in lists["irregular"].items()}
-    return lists | plain | {"general": general, "singular": singular}
 
 
 @cache
@@ -74,57 +61,6 @@ def _corrected(token: str, tag: str) -> str:
     if tag == "NN1" and len(token) > 4 and token.endswith("ed") and token not in lists["mass"]:
         return "AJ0"  # "chequered", "spiderwebbed": the tagger has not met them
     return tag
-
-
-@cache
-def singular(noun: str) -> str:
-    """The singular of a plural noun ("knives" → "knife"); a singular noun comes back as it is."""
-    lists = word_lists()
-    if noun in lists["singular"]:
-        return str(lists["singular"][noun])
-    if (
-        noun in lists["irregular"]
-        or noun in lists["mass"]
-        or noun in lists["plural_only"]
-        or noun.endswith(("ss", "us", "is"))
-        or len(noun) < 4
-    ):
-        return noun
-    if noun.endswith("ies"):
-        return noun[:-3] + "y"
-    if noun.endswith(("ches", "shes", "sses", "xes", "zzes")):
-        return noun[:-2]
-    return noun[:-1] if noun.endswith("s") else noun
-
-
-@cache
-def set_form(noun: str) -> str:
-    """The form of one noun that a person writes for a set: "dogs" for "dog" and "dogs", "grass" for "grass"."""
-    lists = word_lists()
-    for form in (noun, singular(noun)):
-        if form in lists["mass"] or form in lists["plural_only"]:
-            return form
-    return noun if noun in lists["both"] else plural(noun)
-
-
-@cache
-def plural(noun: str) -> str:
-    """The plural of a noun in either form."""
-    lists, one = word_lists(), singular(noun)
-    if one in lists["irregular"]:
-        return str(lists["irregular"][one])
-    if one.endswith("man") and one not in ("human", "german", "roman", "caiman", "ottoman", "talisman"):
-        return one[:-3] + "men"
-    if re.search(r"[^aeiou]y$", one):
-        return one[:-1] + "ies"
-    return one + ("es" if re.search(r"(s|x|z|ch|sh)$", one) else "s")
-
-
-def canonical(phrase: str) -> str:
-    """A phrase with its last noun (before any "of": both) in set form: "brown dog" → "brown dogs"."""
-    respell = word_lists()["respell"]
-    parts = [[respell.get(word, word) for word in part.split()] for part in phrase.lower().split(" of ")]
-    return " of ".join(" ".join([*part[:-1], set_form(part[-1])]) for part in parts if part)
 
 
 def noun_phrases(sentence: str) -> list[str]:

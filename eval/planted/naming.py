@@ -24,11 +24,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from describer.captioner import CARRIED, Captioner
+from describer.data.nouns import singular
 from describer.decoding import DecodingSettings, describe_sets
 from describer.description import Candidate
 from describer.encoder import ExemplarEncoder
 from describer.training.corpus import Corpus
-from describer.training.phrases import singular
 from describer.training.recipe import placed
 from describer.training.sources import load_corpus
 

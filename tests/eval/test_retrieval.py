@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from describer.eval.retrieval import index_of, other_words, recalls
 from describer.search.meanings import Meanings
@@ -36,10 +37,12 @@ def test_recall_counts_units_among_the_first_ten(tmp_path: Path) -> None:
     present = torch.ones(13, 3, dtype=torch.bool)
     with torch.inference_mode():
         memory = captioner.encode(features, present).half().float()
+        units = F.normalize(captioner.set_embedding(features, present), dim=-1)
     ranks = []
     for unit, text in enumerate(texts):
         if text is not None:
-            scores = captioner.log_prob([text], memory, present)[:, 0]
+            asked = F.normalize(captioner.text_embedding(captioner.tokens([text])), dim=-1)[0]
+            scores = captioner.log_prob([text], memory, present)[:, 0] + 30 * units @ asked
             ranks.append(int((scores > scores[unit]).sum()))
     row = found["reranked"]
     assert list(found) == ["meaning", "words", "fused", "reranked"] and row.units == 11

@@ -114,19 +114,37 @@ def test_meaning_is_the_cosine_of_exemplars_and_text(path: Path, searcher: Searc
     assert [hit.id for hit in hits] == sorted(wanted, key=lambda name: -wanted[name])
 
 
-def test_units_are_reranked_by_the_captioners_pmi(path: Path, searcher: Searcher) -> None:
+def test_units_are_reranked_by_the_captioners_pmi_and_cosine(path: Path, searcher: Searcher) -> None:
     captioner, atlas = small_captioner(), Atlas.open(path)
     prior = float(captioner.log_prior(["grass"])[0])
     wanted = {}
+    cosine = {hit.id: hit.score for hit in searcher.search("grass", how="meaning", k=99)}
     for name in LIVING:
         memory, present = memory_of(atlas, *atlas.locate(name))
         wanted[name] = float(captioner.log_prob(["grass"], memory, present)[0, 0]) - prior
     hits = searcher.search("grass", k=99)
-    assert {hit.id: hit.score for hit in hits} == pytest.approx(wanted, abs=0.02)
+    assert {hit.id: hit.parts["pmi"] for hit in hits} == pytest.approx(wanted, abs=0.02)
+    assert {hit.id: hit.parts["cosine"] for hit in hits} == pytest.approx(cosine, abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     for hit in hits:
-        assert hit.by == "pmi" and hit.parts["log_prior"] == pytest.approx(prior, abs=1e-4)
+        assert hit.score == pytest.approx(hit.parts["pmi"] + 30 * hit.parts["cosine"])
+        assert hit.by == "reranked" and hit.parts["log_prior"] == pytest.approx(prior, abs=1e-4)
         assert hit.parts["pmi"] == pytest.approx(hit.parts["log_prob"] - hit.parts["log_prior"])
+
+
+def test_a_unit_found_by_its_words_alone_has_its_cosine_too(searcher: Searcher) -> None:
+    near = searcher.search("red dogs", how="meaning", k=99)
+    hits = searcher.search("red dogs", k=1)  # so deep as it looks, some come of one list only
+    for hit in hits:
+        assert hit.parts["cosine"] == pytest.approx(next(each.score for each in near if each.id == hit.id), abs=1e-5)
+
+
+def test_a_text_is_read_as_the_captioner_would_say_it(searcher: Searcher) -> None:
+    meanings = searcher.indexes[0].meanings
+    known = {word for phrase in meanings.captioner.inventory.phrases for word in phrase.split()}
+    assert "dogs" in known and meanings.spoken("grey dog") == "gray dogs"
+    assert "lakes" not in known and meanings.spoken("lake") == "lake"
+    assert meanings.spoken("") == ""
 
 
 def test_words_and_meaning_are_fused_by_reciprocal_ranks(searcher: Searcher) -> None:
@@ -170,7 +188,7 @@ def test_templates_reach_the_answer(path: Path, searcher: Searcher) -> None:
     for name in ("stem:0", "body.0:6", "head:2"):
         each = captioner.log_prob(texts, *memory_of(atlas, *atlas.locate(name)))[0]
         wanted = each.logsumexp(0) - captioner.log_prior(texts).logsumexp(0)
-        assert hits[name].score == pytest.approx(float(wanted), abs=0.02)
+        assert hits[name].parts["pmi"] == pytest.approx(float(wanted), abs=0.02)
 
 
 # Filters, numbers, several atlases
@@ -220,12 +238,12 @@ def test_several_atlases_are_one_list(path: Path, tmp_path: Path) -> None:
 
 def test_neighbours_by_meaning(searcher: Searcher) -> None:
     tables = searcher.indexes[0].tables
-    own = tables.vector(tables.place("body.0", 2) or 0)
+    own = tables.vectors([tables.place("body.0", 2) or 0])[0]
     hits = searcher.search(unit="body.0:2", k=99)
     assert sorted(hit.id for hit in hits) == sorted(name for name in LIVING if name != "body.0:2")
     for hit in hits:
-        theirs = tables.vector(tables.place(hit.layer, hit.unit) or 0)
-        assert own is not None and theirs is not None and hit.score == pytest.approx(float(own @ theirs), abs=1e-5)
+        theirs = tables.vectors([tables.place(hit.layer, hit.unit) or 0])[0]
+        assert hit.score == pytest.approx(float(own @ theirs), abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 

@@ -41,7 +41,8 @@ def test_a_table_and_objects(folder: Path) -> None:
     done = run("search", folder / "atlas", "brown dogs", "--describer", folder / "captioner", "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == 10 and {"id", "layer", "unit", "description", "score", "by", "pmi", "cosine"} <= set(rows[0])
-    assert [row["pmi"] for row in rows] == sorted((row["pmi"] for row in rows), reverse=True)
+    weighed = [row["pmi"] + 30 * row["cosine"] for row in rows]
+    assert [row["score"] for row in rows] == pytest.approx(weighed) and weighed == sorted(weighed, reverse=True)
 
 
 def test_the_index_is_made_beforehand(folder: Path, tmp_path: Path) -> None:

@@ -2,18 +2,9 @@
 
 import pytest
 
+from describer.data.nouns import canonical, plural, set_form, singular, word_lists
 from describer.training import phrases
-from describer.training.phrases import (
-    adjectives,
-    canonical,
-    inventory,
-    noun_phrases,
-    plural,
-    set_form,
-    singular,
-    with_general,
-    word_lists,
-)
+from describer.training.phrases import adjectives, inventory, noun_phrases, with_general
 
 SENTENCES = {
     "A brown dog is running through the tall grass with two soccer balls .": [

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from describer.data.nouns import word_lists
 from describer.errors import ImagesError, RecipeError
 from describer.training.corpus import coverage
-from describer.training.phrases import word_lists
 from describer.training.sources import SOURCES, cache_key, load_corpus, load_source
 from describer.training.sources.captions import read_captions, shared_phrases
 from describer.training.sources.names import coarser, read_classes, read_hierarchy, read_names

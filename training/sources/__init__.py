@@ -92,9 +92,10 @@ def _code(source: str) -> list[Path]:
     files = [
         *CODE.glob("*.py"),
         *CODE.glob("*.yaml"),
-        *(training / n for n in ("corpus.py", "phrases.py", "words.yaml")),
+        *(training / n for n in ("corpus.py", "phrases.py")),
     ]
     data = Path(import_module("describer.data").__path__[0])
+    files += [data / "nouns.py", data / "words.yaml"]
     files += data.glob("scenes/*.py") if source == "scenes" else []
     files += [data / "milannotations.py"] if source == "milannotations" else []
     return sorted(files)

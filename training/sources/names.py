@@ -14,9 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from describer.data.nouns import canonical
 from describer.errors import RecipeError
 from describer.training.corpus import Corpus, CorpusBuilder, check_folds
-from describer.training.phrases import canonical, with_general
+from describer.training.phrases import with_general
 from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
 
 HIERARCHY = Path(__file__).with_name("hierarchy.yaml")

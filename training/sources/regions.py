@@ -16,9 +16,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from describer.data.nouns import set_form, word_lists
 from describer.errors import ImagesError
 from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage
-from describer.training.phrases import noun_phrases, set_form, word_lists
+from describer.training.phrases import noun_phrases
 from describer.training.sources.captions import shared_phrases
 from describer.training.sources.colours import colour_map, dominant_colour
 from describer.training.sources.parquet import Paths, decode, fold_of, read_rows

@@ -7,8 +7,9 @@ corpus.phrases["banded patterns"], corpus.phrases["shiny surfaces"], corpus.phra
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from describer.data.nouns import word_lists
 from describer.training.corpus import Corpus, CorpusBuilder, check_folds
-from describer.training.phrases import adjectives, noun_phrases, word_lists
+from describer.training.phrases import adjectives, noun_phrases
 from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
 
 
