@@ -254,7 +254,7 @@ def _run(make: Any, plan: SpuriousPlan, out: Path, keep: Path | None) -> None:
         captioner = Captioner.carried()
         report = spurious.told(spurious.described(folder, captioner), captioner)
         report["of_words"] = said_of_words(captioner, lettered(spurious.world.probe, "wrong", spurious.world, plan))
-    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(report) + "\n", encoding="utf-8")
     terminal.print_lines(*lines(report))
 
 
