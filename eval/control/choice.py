@@ -7,6 +7,9 @@
 
 A description answers a query when it says all of its words; what a logical form denies (NOT brown) it does not say.
 Units told by labelled pixels come first, by IoU, then captions, by PMI: only IoU says how much of the thing a unit has.
+Words withdrawn as not reliable count too, and are told as such: what an edit does is measured, whatever was said. So
+does the best concept of every category, by the IoU that the atlas's dissection keeps (Bau et al. 2017): a unit may be
+green, and grass.
 """
 
 import re
@@ -21,6 +24,8 @@ import numpy as np
 
 from describer.atlas import Atlas
 from describer.errors import AtlasError
+from describer.search.dissection import Dissection
+from describer.search.iou import global_ious
 
 DENIED = re.compile(r'\bNOT (?:"[^"]*"|[^\s()]+)')
 WORD = re.compile(r"[a-z0-9]+")
@@ -37,6 +42,8 @@ class Chosen:
     method: str
     score: float | None
     "IoU of a concept or form, PMI (nats) of a caption"
+    withdrawn: bool = False
+    "whether the text was found not reliable"
 
     @property
     def id(self) -> str:
@@ -62,16 +69,46 @@ def choose_units(
         if wanted <= words(said(row)):
             each = _chosen(row)
             best[each.id] = min(best.get(each.id, each), each, key=_rank)
+    for each in _best_of_category(atlas, wanted, layers):
+        best[each.id] = min(best.get(each.id, each), each, key=_rank)
     if best and len(best) == len(n_units) and len(n_units) > top:
         message = f"A query must tell units apart. Got {query!r}, which all {len(best)} units answer"
         raise AtlasError(f"{message}. Ask for something more special.")
     found = sorted((c for c in best.values() if min_score is None or (c.score or 0.0) >= min_score), key=_rank)
     if not found:
-        texts = sorted({row["description"] for row in rows if row["description"]})
+        texts = sorted({text for row in rows if (text := row["description"] or row.get("withdrawn"))})
         near = get_close_matches(query, texts, 3, 0.0)
         message = f"A unit must answer the query. Got {query!r}, which none of {len(n_units)} does"
         raise AtlasError(f"{message}. The nearest descriptions: {', '.join(near) or 'none'}.")
     return found[:top]
+
+
+def _best_of_category(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
+    """Units of which the concept of highest IoU within its category says all words."""
+    laid = dissected(atlas)
+    if laid is None:
+        return []
+    names = [name.replace("_", " ").rpartition(":")[2] for name in laid.table.names]
+    columns = [column for column, name in enumerate(names) if wanted <= words(name)]
+    of_category = np.array(laid.table.categories)
+    found = []
+    for layer in atlas.layers if columns else ():
+        if layers and not any(fnmatchcase(layer, pattern) for pattern in layers):
+            continue
+        units = laid.layer(layer)
+        ious = global_ious(laid.table, units.counts)  # (units, concepts)
+        for column in columns:
+            best = ious[:, of_category == of_category[column]].max(1)
+            for row in np.flatnonzero((ious[:, column] > 0) & (ious[:, column] == best)).tolist():
+                unit = int(units.exemplars.unit_ids[row])
+                found.append(Chosen(layer, unit, names[column], of_category[column], float(ious[row, column])))
+    return found
+
+
+def dissected(atlas: Atlas) -> Dissection | None:
+    """The atlas's units laid over concepts, the last such; None where there is none."""
+    folders = sorted((atlas.path / "concepts").glob("*/about.json"))
+    return Dissection.open(folders[-1].parent) if folders else None
 
 
 def searched_units(
@@ -94,7 +131,8 @@ WAYS = {"words": choose_units, "meaning": searched_units}
 
 def _chosen(row: Mapping[str, Any]) -> Chosen:
     score = row["iou"] if row["iou"] is not None else row["pmi"]
-    return Chosen(row["layer"], row["unit"], row["description"], row["method"], score)
+    text = row["description"] or row.get("withdrawn")
+    return Chosen(row["layer"], row["unit"], text, row["method"], score, withdrawn=text != row["description"])
 
 
 def _rank(chosen: Chosen) -> tuple[bool, float, str, int]:
@@ -103,7 +141,7 @@ def _rank(chosen: Chosen) -> tuple[bool, float, str, int]:
 
 def said(row: Mapping[str, Any]) -> str:
     """What a row's description says of its unit, without what it denies."""
-    return DENIED.sub(" ", row["description"] or "")
+    return DENIED.sub(" ", row["description"] or row.get("withdrawn") or "")
 
 
 def words(text: str) -> set[str]:

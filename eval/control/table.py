@@ -4,7 +4,8 @@
 
 Units are found by the words of their descriptions, by the highest IoU with the segmenter's label, whatever they are
 called, and, with --meaning, by what the captioner makes of their exemplars. Each set is cut, and raised where the
-concept was not; intervals (95 %) draw samples and random units.
+concept was not; intervals (95 %) draw samples and random units. How many of the best units are taken, up to --top, is
+chosen on other samples than those that are measured: the fewest that remove the share --goal there, else all.
 """
 
 import json
@@ -20,18 +21,21 @@ import typer
 from describer.atlas import Atlas
 from describer.data.targets import Target, load_target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.choice import Chosen, choose_units, random_units, searched_units
+from describer.eval.control.choice import Chosen, choose_units, dissected, random_units, searched_units
 from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import Pictures, edits_of
 from describer.eval.control.effects import DRAWS, MEASURES, Effect, compare, measure
 from describer.eval.control.interval import Interval, interval
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
-from describer.search.dissection import Dissection
 from describer.search.iou import global_ious
 
 Patch = tuple[float, float, float, float]
 PATCH: Patch = (0.5, 0.25, 0.9, 0.75)
 "Top, left, bottom and right, as shares of the picture, of the region in which units are raised."
+
+
+STEP = 2
+"Units by which sets grow while their number is chosen."
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,15 @@ class TablePlan:
     "of latents, of random units, of intervals"
     meaning: bool = False
     "whether units are also found by the captioner alone"
+    goal: float = 0.7
+    "share of the concept's pixels that the fewest units must remove on the samples that choose"
 
 
 def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
     """The units of highest IoU with a label of the atlas's dissection, whatever their descriptions say."""
-    folders = sorted((atlas.path / "concepts").glob("*/about.json"))
-    if not folders:
+    dissection = dissected(atlas)
+    if dissection is None:
         raise AtlasError(f"{atlas.path} must hold a dissection. Got none. Describe with --concepts.")
-    dissection = Dissection.open(folders[-1].parent)
     names = dissection.table.names  # with the category where two categories share a name
     column = names.index(name if name in names else f"{category}:{name}")
     found = []
@@ -83,6 +88,9 @@ class Bench:
     def __init__(self, target: Target, atlas: Atlas, plan: TablePlan) -> None:
         self.atlas, self.plan = atlas, plan
         self.samples, self.segmenter = Samples(target, plan.seed, plan.samples), Segmenter(plan.segmenter)
+        self.choosing = Samples(target, plan.seed + 1, plan.samples // 2)
+        self.unedited = self.choosing.draw()
+        self.labelled = self.segmenter.labels(self.unedited)
         self.before: Pictures = self.samples.draw()
         self.was: Labels = self.segmenter.labels(self.before)
         height, width = self.before.shape[1:3]
@@ -94,6 +102,15 @@ class Bench:
         """What cutting the units does."""
         after = self.samples.draw(edits_of(self.atlas, chosen, "0"))
         return measure(self.before, after, self.segmenter, concept, self.was)
+
+    def fewest(self, found: Sequence[Chosen], concept: Concept) -> list[Chosen]:
+        """The first so many of the units, by STEP, that remove the goal of the concept on the samples that choose."""
+        for n in range(STEP, len(found), STEP):
+            after = self.choosing.draw(edits_of(self.atlas, found[:n], "0"))
+            effect = measure(self.unedited, after, self.segmenter, concept, self.labelled)
+            if MEASURES["removed"](effect, np.arange(len(effect.before))[None])[0] >= self.plan.goal:
+                return list(found[:n])
+        return list(found)
 
     def inserted(self, chosen: Sequence[Chosen], concept: Concept) -> tuple[np.ndarray, np.ndarray]:
         """Shares of the patch that show the concept, before and after the units are raised there, a sample each."""
@@ -119,7 +136,7 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
     effects: dict[str, Effect] = {}
     for way, find in ways.items():
         try:
-            chosen = find()
+            chosen = bench.fewest(find(), concept)
         except AtlasError as fault:
             told[way] = {"found": str(fault)}
             continue
@@ -154,14 +171,15 @@ def _gain(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> Interval
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table in Markdown."""
-    head = "| concept | of all pixels | units | removed | by random units | elsewhere relabelled | by random units |"
-    found = [f"{head} by IoU: removed | words to IoU | raised in a region | random |", "|---" * 11 + "|"]
+    head = "| concept | of all pixels | units, by IoU | removed | by random units | elsewhere relabelled |"
+    found = [f"{head} by random units | by IoU: removed | words to IoU | raised in a region | random |"]
+    found.append("|---" * 11 + "|")
     for each in rows:
         own, iou = each["words"], each["iou"]
         if "found" in own:
             found.append(f"| {each['concept']} | {each['share']:.3f} | none: {own['found']} |" + " |" * 8)
             continue
-        cells = [each["concept"], f"{each['share']:.3f}", str(len(own["units"]))]
+        cells = [each["concept"], f"{each['share']:.3f}", f"{len(own['units'])}, {len(iou['units'])}"]
         cells += [_told(own[key]) for key in ("removed", "random_removed", "relabelled", "random_relabelled")]
         cells += [_told(iou.get("removed")), _told(each.get("words_to_iou"))]
         cells += [_told(own["inserted"]), _told(own["random_inserted"])]
@@ -186,11 +204,12 @@ def main(
     draws: int = TablePlan.draws,
     seed: int = TablePlan.seed,
     meaning: bool = False,
+    goal: float = TablePlan.goal,
     out: Annotated[Path | None, typer.Option(help="all numbers as JSON")] = None,
 ) -> None:
     """The table of what described units draw."""
     patterns = tuple(part for part in layers.split(",") if part)
-    plan = TablePlan(tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning)
+    plan = TablePlan(tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal)
     bench = Bench(load_target(generator), Atlas.open(atlas), plan)
     rows = [row(bench, name) for name in plan.concepts]
     if out is not None:

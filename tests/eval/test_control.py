@@ -122,7 +122,7 @@ def test_units_by_hand_and_at_random(atlas):
 def test_units_by_meaning(atlas):
     found = searched_units(atlas, "brown wood", top=3)
     assert len(found) == 3 and [c.score for c in found] == sorted((c.score for c in found), reverse=True)
-    assert all(c.method == "pmi" and c.layer == "layer1" for c in found)
+    assert all(c.method == "reranked" and c.layer == "layer1" for c in found)
     with pytest.raises(AtlasError, match="Lower --min-score"):
         searched_units(atlas, "brown wood", min_score=1e9)
 
