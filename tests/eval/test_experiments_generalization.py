@@ -224,7 +224,7 @@ def test_units_of_a_concept_are_told_by_it_and_dead_ones_are_not():
 
 
 def test_a_network_is_written_in_the_published_layout(tmp_path):
-    root = write_network("carried:scenes", "scenes:7:9", tmp_path / "net", ["layer1", "layer2"], 3, side=16)
+    root = write_network("carried:scenes", "scenes:17:9", tmp_path / "net", ["layer1", "layer2"], 3, side=16)
     assert list_annotated_layers(root) == ["layer1", "layer2"] and Path(root / "annotations.csv").exists()
     own = read_annotated_exemplars(root, "layer2")
     assert own.images.shape == (3, 15, 3, 16, 16) and len(set(own.unit_ids.tolist())) == 3
