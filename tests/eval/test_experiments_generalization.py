@@ -150,6 +150,7 @@ def test_means_are_those_of_plain_loops():
         assert LEFT_OUT not in found[metric] and found[metric]["within"]["within less this"]["value"] == 0
 
 
+@pytest.mark.slow
 @needs_tagger
 def test_the_whole_experiment(folders, start, tmp_path):
     app, out = command(run=generalization.main, draw=generalization.draw), tmp_path / "x.json"
