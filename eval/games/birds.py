@@ -2,7 +2,7 @@
 
     game = load(None, seed=0)                  # needs no data
 
-It stands for the Caltech birds of the paper, whose features were not published: 1,000 kinds, 50 attributes from those
+It stands for the Caltech birds of the paper, whose features were not published: 2,000 kinds, 50 attributes from those
 that most birds have ("small bird") to rare ones ("red crown"), birds that differ a little from their kind, and features
 that are a noisy random mixture of the attributes. People name any attribute that the target has, whatever the other
 bird looks like, so that half of what they say is of little help; agents may say what tells the two apart.
@@ -15,7 +15,7 @@ import torch
 
 from describer.eval.games.rounds import Fold, ReferenceGame, Rounds, drawn_rows, folds, word_table
 
-N_KINDS, N_FEATURES = 1000, 128
+N_KINDS, N_FEATURES = 2000, 128
 COMMON = (
     "small bird", "short beak", "black eyes", "pointed bill", "thin legs", "long tail", "round head", "white belly",
     "dark wings", "small head",
