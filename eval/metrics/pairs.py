@@ -61,7 +61,7 @@ class Pairs:
         within[:, :-1] = ordered[:, 1:] != ordered[:, :-1]  # equal values hold together, and the lowest never
         best = np.where(within, f1, -1.0).argmax(1)[:, None]
         cut = np.take_along_axis(ordered, best, 1)
-        return np.asarray(np.where(within.any(1)[:, None], c >= cut, c >= 0.5))
+        return np.asarray(np.where(within.any(1, keepdims=True), c >= cut, c >= 0.5))
 
     @cached_property
     def counts(self) -> tuple[Scores, Scores, Scores]:
