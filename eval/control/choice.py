@@ -8,8 +8,7 @@
 A description answers a query when it says all of its words; what a logical form denies (NOT brown) it does not say.
 Units told by labelled pixels come first, by IoU, then captions, by PMI: only IoU says how much of the thing a unit has.
 Words withdrawn as not reliable count too, and are told as such: what an edit does is measured, whatever was said. So
-does the best concept of every category, by the IoU that the atlas's dissection keeps (Bau et al. 2017): a unit may be
-green, and grass.
+do the next best concepts of a unit, by the IoU that the atlas's dissection keeps: it may draw grass, and be green.
 """
 
 import re
@@ -27,6 +26,9 @@ from describer.errors import AtlasError
 from describer.search.dissection import Dissection
 from describer.search.iou import global_ious
 
+NEXT_BEST = 5
+"Concepts of a unit, by IoU, that count as said of it, as many as a caption keeps, if they have FAIR of the best IoU."
+FAIR = 0.25
 DENIED = re.compile(r'\bNOT (?:"[^"]*"|[^\s()]+)')
 WORD = re.compile(r"[a-z0-9]+")
 
@@ -69,8 +71,8 @@ def choose_units(
         if wanted <= words(said(row)):
             each = _chosen(row)
             best[each.id] = min(best.get(each.id, each), each, key=_rank)
-    for each in _best_of_category(atlas, wanted, layers):
-        best[each.id] = min(best.get(each.id, each), each, key=_rank)
+    for each in _next_best(atlas, wanted, layers):
+        best.setdefault(each.id, each)
     if best and len(best) == len(n_units) and len(n_units) > top:
         message = f"A query must tell units apart. Got {query!r}, which all {len(best)} units answer"
         raise AtlasError(f"{message}. Ask for something more special.")
@@ -83,25 +85,25 @@ def choose_units(
     return found[:top]
 
 
-def _best_of_category(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
-    """Units of which the concept of highest IoU within its category says all words."""
+def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
+    """Units of which a concept that says all words is among the first by IoU."""
     laid = dissected(atlas)
     if laid is None:
         return []
     names = [name.replace("_", " ").rpartition(":")[2] for name in laid.table.names]
     columns = [column for column, name in enumerate(names) if wanted <= words(name)]
-    of_category = np.array(laid.table.categories)
     found = []
     for layer in atlas.layers if columns else ():
         if layers and not any(fnmatchcase(layer, pattern) for pattern in layers):
             continue
         units = laid.layer(layer)
         ious = global_ious(laid.table, units.counts)  # (units, concepts)
-        for column in columns:
-            best = ious[:, of_category == of_category[column]].max(1)
-            for row in np.flatnonzero((ious[:, column] > 0) & (ious[:, column] == best)).tolist():
-                unit = int(units.exemplars.unit_ids[row])
-                found.append(Chosen(layer, unit, names[column], of_category[column], float(ious[row, column])))
+        ranked = -np.sort(-ious, axis=1)[:, :NEXT_BEST]
+        least = np.maximum(ranked[:, -1], FAIR * ranked[:, 0])
+        own = np.array(columns)[ious[:, columns].argmax(1)]
+        for row, (unit, column) in enumerate(zip(units.exemplars.unit_ids.tolist(), own.tolist(), strict=True)):
+            if ious[row, column] > 0 and ious[row, column] >= least[row]:
+                found.append(Chosen(layer, unit, names[column], "next best", float(ious[row, column])))
     return found
 
 

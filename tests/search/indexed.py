@@ -22,6 +22,7 @@ WORDS = {
 "layer -> the caption of every unit; unit 1 is dead, unit 3 of stem has none that is reliable."
 FORMS = {0: ("dog AND brown", 0.3), 2: ("dog", 0.2), 4: ("striped", 0.01)}
 "Units of body.0 that have a formula, with its IoU."
+LIVING = [f"{layer}:{unit}" for layer, (units, _, _) in LAYERS.items() for unit in range(units) if unit != 1]
 
 
 def captions(layer: str) -> list[Description]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from describer.atlas import Atlas
-from describer.errors import AtlasError, DescriberError, ImagesError
+from describer.errors import AtlasError
 from describer.regions import EncodedImages, exemplar_features
 from describer.search.atlasindex import FOLDER, Thumbnails
 from describer.search.index import Index, Searcher, search
@@ -19,19 +19,7 @@ from describer.search.meanings import Meanings
 from describer.search.query import reciprocal_ranks
 from tests.describer.captioners import small_captioner
 from tests.describer.worlds import LAYERS
-from tests.search.indexed import FORMS, WORDS, write_atlas
-
-LIVING = [f"{layer}:{unit}" for layer, (units, _, _) in LAYERS.items() for unit in range(units) if unit != 1]
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_atlas(tmp_path_factory.mktemp("search") / "atlas")
-
-
-@pytest.fixture(scope="module")
-def searcher(path: Path) -> Searcher:
-    return Searcher(path, small_captioner())
+from tests.search.indexed import FORMS, LIVING, WORDS, write_atlas
 
 
 def memory_of(atlas: Atlas, layer: str, unit: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,11 +120,15 @@ def test_units_are_reranked_by_the_captioners_pmi_and_cosine(path: Path, searche
         assert hit.parts["pmi"] == pytest.approx(hit.parts["log_prob"] - hit.parts["log_prior"])
 
 
-def test_a_unit_found_by_its_words_alone_has_its_cosine_too(searcher: Searcher) -> None:
-    near = searcher.search("red dogs", how="meaning", k=99)
-    hits = searcher.search("red dogs", k=1)  # so deep as it looks, some come of one list only
-    for hit in hits:
-        assert hit.parts["cosine"] == pytest.approx(next(each.score for each in near if each.id == hit.id), abs=1e-5)
+def test_vectors_come_in_the_order_in_which_they_are_asked_for(path: Path, searcher: Searcher) -> None:
+    tables, atlas = searcher.indexes[0].tables, Atlas.open(path)
+    places = {name: tables.place(*atlas.locate(name)) for name in ("head:2", "stem:0", "body.0:6", "stem:1")}
+    found = dict(zip(places, tables.vectors(list(places.values())), strict=True))
+    assert found.pop("stem:1").isnan().all()  # a dead unit has none
+    for name, vector in found.items():
+        wanted = vector_of(atlas, *atlas.locate(name))
+        assert vector.numpy() == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-5)
+    assert tables.vectors([]).shape == (0, tables.width)
 
 
 def test_a_text_is_read_as_the_captioner_would_say_it(searcher: Searcher) -> None:
@@ -353,55 +345,3 @@ def test_an_index_holds_every_unit_in_the_order_of_the_atlas(searcher: Searcher)
     again, _ = index.tables.sets([2, 9])
     assert torch.equal(memory, again[[1, 0, 1]]) and present.all()
     assert not index.tables.sets([1])[1].any()
-
-
-# Faults, each in one sentence
-
-
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ({"text": "  "}, "a query must have words"),
-        ({}, "a search must have a text, an image or a unit"),
-        ({"text": "dogs", "k": 0}, "the number of units must be 1 or more"),
-        ({"text": "dogs", "how": "magic"}, "how must be of reranked, fused, words, meaning. Got 'magic'"),
-        ({"text": "dogs", "layers": ["sten"]}, "must have the layer. Got 'sten'. Nearest: stem"),
-        ({"text": "dogs", "methods": ["formel"]}, "Got 'formel'. It has: caption, formula"),
-        ({"text": "dogs", "min_score": math.nan}, "the least score must be a number"),
-        ({"text": "dogs", "templates": ("many",)}, "a template must hold {} once"),
-        ({"unit": "stem:77"}, "stem must have the unit. Got 77"),
-        ({"unit": "stem"}, "a unit must be given as LAYER:UNIT"),
-        ({"unit": "stem:1"}, "Got a dead unit"),
-        ({"unit": "stem:1", "neighbours": "coactivation"}, "Got a dead unit"),
-    ],
-)
-def test_what_cannot_be_asked_is_told(asked: dict[str, object], told: str, searcher: Searcher) -> None:
-    with pytest.raises(DescriberError) as caught:
-        searcher.search(**asked)  # type: ignore[arg-type]
-    assert told in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_file_that_is_no_picture_is_told(tmp_path: Path, searcher: Searcher) -> None:
-    (tmp_path / "x.png").write_text("no picture")
-    with pytest.raises(ImagesError, match="An image must be readable"):
-        searcher.search(image=tmp_path / "x.png")
-
-
-def test_a_folder_that_is_no_atlas_is_told(tmp_path: Path) -> None:
-    with pytest.raises(AtlasError, match="must be an atlas"):
-        search(tmp_path, "dogs")
-    with pytest.raises(AtlasError, match="a search must have an atlas"):
-        search([], "dogs")
-    write_atlas(tmp_path / "atlas", ())
-    with pytest.raises(AtlasError, match="must have a finished layer"):
-        search(tmp_path / "atlas", "dogs", captioner=small_captioner())
-    file = write_atlas(tmp_path / "old") / "atlas.json"
-    file.write_text(file.read_text().replace('"format": 1', '"format": 0'))
-    with pytest.raises(AtlasError, match=r"must be an atlas of format 1\. Got format 0"):
-        search(tmp_path / "old", "dogs")
-
-
-@pytest.mark.parametrize("text", ["' OR 1=1 --", '"red dogs"', "red AND (", "*", "a:b", "🤖 犬", "dogs " * 500, "\0"])
-def test_odd_texts_are_texts(text: str, searcher: Searcher) -> None:
-    for how in ("words", "reranked"):
-        assert len(searcher.search(text, how=how, k=99)) <= len(LIVING)
