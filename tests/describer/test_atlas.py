@@ -365,6 +365,7 @@ def test_full_disk_while_the_table_is_written(whole: Path, tmp_path: Path) -> No
         cwd=ROOT,
         capture_output=True,
         text=True,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # compiled modules would be cut short too, for everyone
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )
     assert f"AtlasError: {path} could not be written: File too large. Finished layers are kept." in done.stderr
