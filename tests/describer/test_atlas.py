@@ -361,13 +361,10 @@ def test_full_disk_while_the_table_is_written(whole: Path, tmp_path: Path) -> No
             atlas.write_exemplars(make_exemplars(layer), Squares())
     done = subprocess.run(
         [sys.executable, "-c", WRITE_ALL, str(path)],
-        check=False,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # compiled modules would be cut short too, for everyone
+        check=False, cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # else compiled modules are cut short too
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
-    )
+    )  # fmt: skip
     assert f"AtlasError: {path} could not be written: File too large. Finished layers are kept." in done.stderr
     write_all(path)
     assert content(path) == content(whole)
