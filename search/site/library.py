@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 from describer.errors import AtlasError
 from describer.manifest import LayerEntry, Manifest
-from describer.search.site.outlines import mask_outline, outline
+from describer.search.site.outlines import mask_outlines, outlines
 from describer.search.site.sheet import (
     Beside,
     Evidence,
@@ -212,7 +212,7 @@ class Library:
         fine = upsample(exemplars.maps[position, ranks], cells, padding).numpy()
         threshold, dead = float(exemplars.threshold[position]), bool(exemplars.dead[position])
         images, levels = exemplars.images[position].tolist(), exemplars.activations[position].tolist()
-        lines = ["" if dead else outline(values, threshold) for values in fine]
+        lines = [""] * len(ranks) if dead else outlines(fine, threshold)
         return tuple(Shown(images[rank], line, levels[rank]) for rank, line in zip(ranks, lines, strict=True))
 
     def masks(self, layer: str, unit: int, size: int) -> Bool[np.ndarray, "exemplars size size"]:
@@ -305,8 +305,9 @@ class Library:
                 continue
             place = int(np.flatnonzero(kept.unit_ids == row["unit"])[0])
             for kind in KINDS:
-                pairs = zip(kept.images[kind][place].tolist(), kept.masks[kind][place], strict=True)
-                shown = tuple(Shown(image, mask_outline(mask)) for image, mask in pairs if image >= 0)
+                images = kept.images[kind][place]
+                lines = mask_outlines(kept.masks[kind][place][images >= 0])
+                shown = tuple(map(Shown, images[images >= 0].tolist(), lines))
                 found.append(Examples(name, kind, TOLD[kind], shown))
         return found
 

@@ -1,35 +1,52 @@
 """Masks as outlines: where a map is above a level, as the path of an SVG picture of SIDE units a side.
 
-    outline(fine_map, threshold)         # "M12 30L14 28…Z", "" where nothing is above
+    outlines(fine_maps, threshold)       # ["M12 30L14 28…Z", …], "" where nothing is above
 
-A path is a few hundred bytes, sharp at every size, and takes its colours from the page's style.
+A path is a few hundred bytes, sharp at every size, and takes its colours from the page's style. The maps of a unit lie
+one below the other while their rims are followed and rounded, as all of them together take hardly longer than one.
 """
 
 import numpy as np
-from contourpy import contour_generator
-from jaxtyping import Bool, Float
+from contourpy import LineType, contour_generator
+from jaxtyping import Bool, Float, Int64
 
 SIDE = 224
 "Width and height of the pictures that paths lie on."
+_APART = 1000.0
+"From the top of one map to that of the next one while rims are followed."
 
 
-def outline(values: Float[np.ndarray, "height width"], level: float) -> str:
-    """The rim of the places strictly above `level`; closed loops, to be filled by the even-odd rule.
+def outlines(values: Float[np.ndarray, "maps height width"], level: float) -> list[str]:
+    """The rims of the places strictly above `level`; closed loops, to be filled by the even-odd rule.
 
     Values stand at the centres of equal cells, and the outermost ones reach to the border.
     """
-    if not values.size or not np.isfinite(values).all() or not (values > level).any():
-        return ""
-    low = level - (float(values.max()) - level) - 1.0
-    framed = np.pad(np.pad(values.astype(np.float64), 1, mode="edge"), 1, constant_values=low)
-    y, x = (_places(n) for n in values.shape)
-    loops = contour_generator(x, y, framed).lines(level)
-    return "".join(_path(np.asarray(loop)) for loop in loops)
+    n, height, width = values.shape
+    usable = np.isfinite(values).all((1, 2)) if values.size else np.zeros(n, bool)
+    found = np.flatnonzero(usable & (values > level).any((1, 2))) if values.size else []
+    paths = [""] * n
+    if len(found):
+        shown = values[found].astype(np.float64)
+        low = level - (shown.max() - level) - 1.0
+        framed = np.full((len(found), height + 4, width + 4), low)
+        framed[:, 1:-1, 1:-1] = np.pad(shown, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        y = (_APART * np.arange(len(found))[:, None] + _places(height)).reshape(-1)
+        rows = framed.reshape(len(y), width + 4)
+        rims = contour_generator(_places(width), y, rows, name="serial", line_type=LineType.ChunkCombinedOffset)
+        (points,), (ends,) = rims.lines(level)
+        for number, path in _paths(points, ends.astype(np.int64)):
+            paths[found[number]] += path
+    return paths
 
 
-def mask_outline(mask: Bool[np.ndarray, "height width"]) -> str:
-    """The rim of a mask."""
-    return outline(mask.astype(np.float32), 0.5)
+def outline(values: Float[np.ndarray, "height width"], level: float) -> str:
+    """The rim of one map."""
+    return outlines(values[None], level)[0]
+
+
+def mask_outlines(masks: Bool[np.ndarray, "masks height width"]) -> list[str]:
+    """The rims of masks."""
+    return outlines(masks.astype(np.float32), 0.5)
 
 
 def _places(n: int) -> np.ndarray:
@@ -38,16 +55,30 @@ def _places(n: int) -> np.ndarray:
     return np.concatenate(([-0.01, 0.0], centres, [SIDE, SIDE + 0.01]))
 
 
-def _path(loop: np.ndarray) -> str:
-    """A closed loop in whole units, points on a straight line left out."""
-    points = np.clip(np.rint(loop), 0, SIDE).astype(int)
-    points = points[:-1] if (points[0] == points[-1]).all() else points
-    step = points - np.roll(points, 1, axis=0)
-    points = points[(step != 0).any(1)]
-    if len(points) < 3:
-        return ""
-    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-    points = points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
-    if len(points) < 3:
-        return ""
-    return "M" + "L".join(f"{x} {y}" for x, y in points.tolist()) + "Z"
+def _paths(points: Float[np.ndarray, "points 2"], ends: Int64[np.ndarray, " loops_and_one"]) -> list[tuple[int, str]]:
+    """(map, path) of every loop in whole units, points on a straight line left out; its last point is its first."""
+    maps = np.floor((points[ends[:-1], 1] + 1) / _APART).astype(np.int64)
+    loops = np.repeat(np.arange(len(maps)), np.diff(ends))
+    inner = np.ones(len(points), bool)
+    inner[ends[1:] - 1] = False
+    loops, points = loops[inner], points[inner]
+    whole = np.clip(np.rint(points - np.stack([np.zeros(len(points)), _APART * maps[loops]], 1)), 0, SIDE).astype(int)
+    before, _ = _around(loops)
+    moved = (whole != whole[before]).any(1)
+    loops, whole = loops[moved], whole[moved]
+    before, after = _around(loops)
+    come, go = whole - whole[before], whole[after] - whole
+    turns = come[:, 0] * go[:, 1] != come[:, 1] * go[:, 0]
+    loops, whole = loops[turns], whole[turns]
+    words = [f"{x} {y}" for x, y in whole.tolist()]
+    starts = np.searchsorted(loops, np.arange(len(maps) + 1)).tolist()
+    spans = zip(maps.tolist(), starts[:-1], starts[1:], strict=True)
+    return [(number, f"M{'L'.join(words[first:last])}Z") for number, first, last in spans if last - first > 2]
+
+
+def _around(loops: Int64[np.ndarray, " points"]) -> tuple[np.ndarray, np.ndarray]:
+    """The point before and the one after each point of its loop; points lie loop after loop."""
+    places = np.arange(len(loops))
+    starts = np.searchsorted(loops, loops, "left")
+    ends = np.searchsorted(loops, loops, "right")
+    return np.where(places == starts, ends - 1, places - 1), np.where(places == ends - 1, starts, places + 1)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from describer.search.site.outlines import SIDE, mask_outline, outline
+from describer.search.site.outlines import SIDE, mask_outlines, outline, outlines
 
 
 def inside(path: str, x: float, y: float) -> bool:
@@ -33,7 +33,7 @@ def test_cells_are_inside_where_they_are_above(shape: tuple[int, int], seed: int
 
 
 def test_a_full_mask_is_the_whole_picture() -> None:
-    path = mask_outline(np.ones((5, 7), bool))
+    (path,) = mask_outlines(np.ones((1, 5, 7), bool))
     assert all(inside(path, x, y) for x, y in ((1, 1.5), (SIDE - 1, 1.5), (1, SIDE - 1.5), (SIDE - 1, SIDE - 1.5)))
 
 
@@ -47,3 +47,13 @@ def test_outlines_stay_small() -> None:
     path = outline(values, 0.0)
     assert len(path) < 15_000
     assert re.fullmatch(r"(M[\d L]+Z)+", path)
+
+
+def test_maps_do_not_touch_each_other() -> None:
+    values = np.random.default_rng(1).normal(size=(5, 7, 11)).astype(np.float32)
+    values[1] = -9  # nothing above
+    values[3, 2, 2] = np.nan
+    values[4] += 100 * (np.arange(11) > 5)  # far higher ones move nothing elsewhere
+    paths = outlines(values, 0.1)
+    assert paths == [outline(each, 0.1) for each in values]
+    assert [bool(path) for path in paths] == [True, False, True, False, True]
