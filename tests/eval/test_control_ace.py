@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,38 +11,17 @@ from torch import nn
 from typer.testing import CliRunner
 
 from describer.cli import app
-from describer.data.concepts import load_concepts
-from describer.data.images import load_images
 from describer.data.scenes.palette import COLOR_TERMS, name_colors, to_lab
-from describer.data.targets import load_target
-from describer.describe import describe
 from describer.errors import AtlasError, ConceptsError, DescriberError
 from describer.eval.control import likeness as likenesses
 from describer.eval.control.ace import AcePlan, ace, drawn, objective, rectangles
 from describer.eval.control.edit import EditPlan, edit, replay
 from describer.eval.control.likeness import ColorTerm, Drawn, Likeness, Segmented, lab
 from describer.levels import activations
-from describer.probe import ProbeSettings
 from describer.scenesegmenter import SceneSegmenter
-from describer.search.describers import form_describers
-from describer.search.dissect import DissectSettings
+from tests.eval.described import PAINTER
 
-SOURCE = f"{Path(__file__).with_name('painter.py')}:make"
 BROWN = ("color", COLOR_TERMS.index("brown"))
-
-
-@pytest.fixture(scope="module")
-def target():
-    return load_target(SOURCE)
-
-
-@pytest.fixture(scope="module")
-def atlas(target, tmp_path_factory):
-    images = load_images("latents:97:5", target)
-    dissection = DissectSettings(quantile=0.9, n_shifts=0)
-    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=dissection)
-    path = tmp_path_factory.mktemp("painter") / "atlas"
-    return describe(target, images, path, describers, layers=["layer1"], settings=ProbeSettings(k=3))
 
 
 # Soft labels
@@ -210,7 +188,19 @@ def test_a_generator_without_finite_slopes(target):
 
 
 def test_the_verb(atlas):
-    words = ["edit", SOURCE, "--atlas", str(atlas.path), "--query", "red", "--optimize", "--top", "1", "--samples", "5"]
+    words = [
+        "edit",
+        PAINTER,
+        "--atlas",
+        str(atlas.path),
+        "--query",
+        "red",
+        "--optimize",
+        "--top",
+        "1",
+        "--samples",
+        "5",
+    ]
     done = CliRunner().invoke(app, [*words, "--measured", "7", "--draws", "1"])
     assert done.exit_code == 0 and "Weights learned at layer1" in done.stdout and "(1 the same)" in done.stdout, (
         done.stderr

@@ -16,51 +16,37 @@ from typer.testing import CliRunner
 
 from describer.cli import app
 from describer.data.classes import class_labels
-from describer.data.concepts import load_concepts
 from describer.data.images import load_images
 from describer.data.targets import load_target
-from describer.describe import describe
 from describer.errors import AtlasError, DescriberError, ImagesError, TargetError
 from describer.eval.control.ablation import AblatePlan, ablate, accuracies, cuts, predictions
 from describer.eval.control.choice import named_units
 from describer.eval.control.explanation import ExplainPlan, contributions, explain
 from describer.eval.control.export import export
 from describer.intervention import Edit, edited
-from describer.probe import ProbeSettings
-from describer.search.describers import form_describers
-from describer.search.dissect import DissectSettings
+from tests.eval.described import PAINTER, SORTER, describe_colors, write_photos
 
 ROOT = Path(__file__).parents[2]
-SOURCE = f"{Path(__file__).with_name('sorter.py')}:make"
-PURE = {"red": (220, 10, 20), "green": (10, 150, 30), "blue": (20, 30, 210)}
+
+
+def darkened(name, i, pixels):
+    """Some columns grey, more in each further picture."""
+    pixels[:, : 2 + i] = 60
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder a class: 5 red, 7 green, 3 blue pictures, each a little noisy, half of each grey."""
-    root, dice = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for (name, color), number in zip(PURE.items(), (5, 7, 3), strict=True):
-        (root / name).mkdir()
-        for i in range(number):
-            pixels = np.clip(dice.normal(color, 6, (16, 16, 3)), 0, 255)
-            pixels[:, : 2 + i] = 60
-            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
-    return root
+    return write_photos(tmp_path_factory.mktemp("photos"), {"red": 5, "green": 7, "blue": 3}, darkened)
 
 
 @pytest.fixture(scope="module")
 def target():
-    return load_target(SOURCE)
+    return load_target(SORTER)
 
 
 @pytest.fixture(scope="module")
 def atlas(target, photos, tmp_path_factory):
-    images = load_images(str(photos))
-    dissection = DissectSettings(quantile=0.7, n_shifts=0)
-    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=dissection)
-    path = tmp_path_factory.mktemp("sorter") / "atlas"
-    settings = ProbeSettings(k=3, quantile=0.7)
-    return describe(target, images, path, describers, layers=["layer1"], settings=settings)
+    return describe_colors(target, load_images(str(photos)), tmp_path_factory.mktemp("sorter") / "atlas", 0.7, 0.7)
 
 
 # True classes
@@ -79,7 +65,7 @@ def test_classes_of_folders(photos):
 
 @pytest.mark.parametrize(("labels", "wanted"), [(["b", "a", "x"], [1, 0, -1]), ([4, 0, 2], [4, 0, 2])])
 def test_classes_of_columns(tmp_path, photos, labels, wanted):
-    content = (photos / "red" / "0.png").read_bytes()
+    content = (photos / "red" / "00.png").read_bytes()
     cells = [{"bytes": content, "path": None}] * 3
     pq.write_table(pa.table({"image": cells, "label": labels}), tmp_path / "p.parquet", row_group_size=2)
     pq.write_table(pa.table({"image": cells}), tmp_path / "q.parquet")
@@ -141,7 +127,7 @@ def test_refusals(target, atlas, photos, tmp_path):
     with pytest.raises(AtlasError, match="Describe this network"):
         ablate(load_target("carried:scenes"), atlas, images, AblatePlan(query="red"))
     with pytest.raises(TargetError, match="Got a generator"):
-        painter = load_target(f"{Path(__file__).with_name('painter.py')}:make")
+        painter = load_target(PAINTER)
         ablate(painter, atlas, images, AblatePlan(query="red"))
 
 
@@ -246,7 +232,7 @@ def test_a_prediction_through_its_units(target, atlas, photos):
 
 def test_the_verbs(atlas, photos, tmp_path):
     run = CliRunner().invoke
-    cut = ["ablate", SOURCE, "--atlas", str(atlas.path), "--data", str(photos), "--query", "green", "--top", "1"]
+    cut = ["ablate", SORTER, "--atlas", str(atlas.path), "--data", str(photos), "--query", "green", "--top", "1"]
     done = run(app, [*cut, "--export", str(tmp_path / "patched")])
     assert done.exit_code == 0 and "green" in done.stdout, done.stderr
     assert sorted(path.name for path in (tmp_path / "patched").iterdir()) == [
@@ -255,10 +241,10 @@ def test_the_verbs(atlas, photos, tmp_path):
         "reader.py",
     ]
     assert json.loads(run(app, [*cut, "--json"]).stdout)["classes"]["green"]["after"]["value"] == 0
-    why = ["explain", SOURCE, str(photos / "blue" / "1.png"), "--atlas", str(atlas.path)]
+    why = ["explain", SORTER, str(photos / "blue" / "01.png"), "--atlas", str(atlas.path)]
     done = run(app, [*why, "--out", str(tmp_path / "why.png")])
     assert done.exit_code == 0 and "blue" in done.stdout, done.stderr
     with Image.open(tmp_path / "why.png") as sheet:
         assert sheet.width > 300
     assert json.loads(run(app, [*why, "--json", "--class", "red"]).stdout)["class"] == "red"
-    assert run(app, ["explain", SOURCE, "none.png", "--atlas", str(atlas.path)]).exit_code == 2
+    assert run(app, ["explain", SORTER, "none.png", "--atlas", str(atlas.path)]).exit_code == 2

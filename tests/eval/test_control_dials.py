@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,34 +9,11 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from describer.data.concepts import load_concepts
-from describer.data.images import load_images
-from describer.data.targets import load_target
-from describer.describe import describe
 from describer.errors import AtlasError, DescriberError, ImagesError
 from describer.eval.control.dialpage import SLIDERS, make_dialboard
 from describer.eval.control.dials import Dials, packed, unpacked
 from describer.eval.control.drawing import Samples
 from describer.intervention import Edit
-from describer.probe import ProbeSettings
-from describer.search.describers import form_describers
-from describer.search.dissect import DissectSettings
-
-SOURCE = f"{Path(__file__).with_name('painter.py')}:make"
-
-
-@pytest.fixture(scope="module")
-def target():
-    return load_target(SOURCE)
-
-
-@pytest.fixture(scope="module")
-def atlas(target, tmp_path_factory):
-    images = load_images("latents:97:5", target)
-    dissection = DissectSettings(quantile=0.9, n_shifts=0)
-    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=dissection)
-    path = tmp_path_factory.mktemp("painter") / "atlas"
-    return describe(target, images, path, describers, layers=["layer1"], settings=ProbeSettings(k=3))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import itertools
 import json
 from math import e, sqrt
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,19 +10,12 @@ import torch
 from typer.testing import CliRunner
 
 from describer.cli import app
-from describer.data.concepts import load_concepts
 from describer.data.images import load_images
-from describer.data.targets import load_target
-from describer.describe import describe
 from describer.errors import AtlasError
 from describer.eval.control.pick import Cover, PickPlan, contributions, greedy, pick, scaled
 from describer.exemplars import Exemplars
-from describer.probe import ProbeSettings
 from describer.responses import Responses
-from describer.search.describers import form_describers
-from describer.search.dissect import DissectSettings
-
-SOURCE = f"{Path(__file__).with_name('painter.py')}:make"
+from tests.eval.described import describe_colors
 
 
 def slow_coverage(table, rows):
@@ -135,13 +127,9 @@ def test_what_an_image_counts_by_loops():
 
 
 @pytest.fixture(scope="module")
-def atlas(tmp_path_factory):
-    target = load_target(SOURCE)
-    images = load_images("latents:97:5", target)
-    dissection = DissectSettings(quantile=0.9, n_shifts=0)
-    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=dissection)
+def atlas(target, tmp_path_factory):
     path = tmp_path_factory.mktemp("painter") / "atlas"
-    return describe(target, images, path, describers, layers=["fc", "layer1"], settings=ProbeSettings(k=3))
+    return describe_colors(target, load_images("latents:97:5", target), path, 0.9, layers=("fc", "layer1"))
 
 
 def test_units_of_an_atlas(atlas):

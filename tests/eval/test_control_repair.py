@@ -2,59 +2,45 @@
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
 from describer.cli import app
 from describer.data.classes import class_labels
-from describer.data.concepts import load_concepts
 from describer.data.images import load_images
 from describer.data.targets import load_target
-from describer.describe import describe
 from describer.errors import DescriberError, TargetError
 from describer.eval.control.choice import Chosen
 from describer.eval.control.repair import Failure, Part, RepairPlan, Search, repair, split, worths
 from describer.intervention import Edit, edited
-from describer.probe import ProbeSettings
-from describer.search.describers import form_describers
-from describer.search.dissect import DissectSettings
+from tests.eval.described import MISTAKEN, PAINTER, describe_colors, write_photos
 
-SOURCE = f"{Path(__file__).with_name('mistaken.py')}:make"
 NAMES = ["red", "green", "blue"]
-PURE = {"red": (220, 10, 20), "green": (10, 150, 30), "blue": (20, 30, 210)}
 UNITS = [Chosen("layer1", unit, None, "", None) for unit in range(7)]
+
+
+def darkened(name, i, pixels):
+    """12 of the green ones are dark by half or more, and called blue."""
+    if name == "green" and i >= 7:
+        pixels[:, : 8 + 2 * (i % 2)] = 0
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """5 red, 19 green, 3 blue; 12 of the green ones are dark by half or more, and called blue."""
-    root, dice = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for (name, color), number in zip(PURE.items(), (5, 19, 3), strict=True):
-        (root / name).mkdir()
-        for i in range(number):
-            pixels = np.clip(dice.normal(color, 6, (16, 16, 3)), 0, 255)
-            if name == "green" and i >= 7:
-                pixels[:, : 8 + 2 * (i % 2)] = 0
-            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i:02}.png")
-    return root
+    return write_photos(tmp_path_factory.mktemp("photos"), {"red": 5, "green": 19, "blue": 3}, darkened)
 
 
 @pytest.fixture(scope="module")
 def target():
-    return load_target(SOURCE)
+    return load_target(MISTAKEN)
 
 
 @pytest.fixture(scope="module")
 def atlas(target, photos, tmp_path_factory):
-    images = load_images(str(photos))
-    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=DissectSettings(n_shifts=0))
-    path = tmp_path_factory.mktemp("mistaken") / "atlas"
-    return describe(target, images, path, describers, layers=["layer1"], settings=ProbeSettings(k=3))
+    return describe_colors(target, load_images(str(photos)), tmp_path_factory.mktemp("mistaken") / "atlas", 0.995)
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +157,11 @@ def test_refusals(target, atlas, photos):
         with pytest.raises(DescriberError):
             RepairPlan("green", **options)
     with pytest.raises(TargetError, match="Got a generator"):
-        repair(load_target(f"{Path(__file__).with_name('painter.py')}:make"), atlas, images, RepairPlan("green"))
+        repair(load_target(PAINTER), atlas, images, RepairPlan("green"))
 
 
 def test_the_verb(atlas, photos, tmp_path):
-    words = ["ablate", SOURCE, "--atlas", str(atlas.path), "--data", str(photos), "--repair", "green"]
+    words = ["ablate", MISTAKEN, "--atlas", str(atlas.path), "--data", str(photos), "--repair", "green"]
     done = CliRunner().invoke(app, [*words, "--export", str(tmp_path / "mended")])
     assert done.exit_code == 0 and "100% repaired there, as wanted" in done.stdout, done.stderr
     cut = json.loads((tmp_path / "mended" / "patch.json").read_text())["cuts"]
