@@ -6,6 +6,7 @@ Units are found by the words of their descriptions, by the highest IoU with the 
 called, and, with --meaning, by what the captioner makes of their exemplars. Each set is cut, and raised where the
 concept was not; intervals (95 %) draw samples and random units. How many of the best units are taken, up to --top, is
 chosen on other samples than those that are measured: the fewest that remove the share --goal there, else all.
+With --confined all units, random ones too, are cut only where the segmenter sees the concept in the unedited picture.
 """
 
 import json
@@ -17,6 +18,8 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from jaxtyping import Float
+from torch import Tensor
 
 from describer.atlas import Atlas
 from describer.data.targets import Target, load_target
@@ -60,6 +63,8 @@ class TablePlan:
     "whether units are also found by the captioner alone"
     goal: float = 0.7
     "share of the concept's pixels that the fewest units must remove on the samples that choose"
+    confined: bool = False
+    "whether units are cut only where the concept was"
 
 
 def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
@@ -98,15 +103,22 @@ class Bench:
         top, left, bottom, right = PATCH
         self.patch[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = 1
 
+    def region(self, labels: Labels, concept: Concept) -> Float[Tensor, "samples height width"] | None:
+        """Where units are cut, a mask a sample; None: everywhere."""
+        if not self.plan.confined:
+            return None
+        return torch.from_numpy(self.segmenter.present(labels, concept).astype(np.float32))
+
     def effect(self, chosen: Sequence[Chosen], concept: Concept) -> Effect:
         """What cutting the units does."""
-        after = self.samples.draw(edits_of(self.atlas, chosen, "0"))
+        after = self.samples.draw(edits_of(self.atlas, chosen, "0"), self.region(self.was, concept))
         return measure(self.before, after, self.segmenter, concept, self.was)
 
     def fewest(self, found: Sequence[Chosen], concept: Concept) -> list[Chosen]:
         """The first so many of the units, by STEP, that remove the goal of the concept on the samples that choose."""
+        where = self.region(self.labelled, concept)
         for n in range(STEP, len(found), STEP):
-            after = self.choosing.draw(edits_of(self.atlas, found[:n], "0"))
+            after = self.choosing.draw(edits_of(self.atlas, found[:n], "0"), where)
             effect = measure(self.unedited, after, self.segmenter, concept, self.labelled)
             if MEASURES["removed"](effect, np.arange(len(effect.before))[None])[0] >= self.plan.goal:
                 return list(found[:n])
@@ -205,11 +217,14 @@ def main(
     seed: int = TablePlan.seed,
     meaning: bool = False,
     goal: float = TablePlan.goal,
+    confined: Annotated[bool, typer.Option("--confined", help="cut only where the concept was")] = False,
     out: Annotated[Path | None, typer.Option(help="all numbers as JSON")] = None,
 ) -> None:
     """The table of what described units draw."""
     patterns = tuple(part for part in layers.split(",") if part)
-    plan = TablePlan(tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal)
+    plan = TablePlan(
+        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined
+    )
     bench = Bench(load_target(generator), Atlas.open(atlas), plan)
     rows = [row(bench, name) for name in plan.concepts]
     if out is not None:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +12,6 @@ from scipy import linalg
 from typer.testing import CliRunner
 
 from describer.cli import app
-from describer.data.concepts import load_concepts
 from describer.data.images import load_images
 from describer.data.scenes.palette import COLOR_TERMS, name_colors
 from describer.data.targets import load_target
@@ -31,25 +29,7 @@ from describer.eval.control.segmenter import Segmenter
 from describer.eval.control.table import Bench, TablePlan, lines, ratio, row, units_by_iou
 from describer.intervention import Edit
 from describer.probe import ProbeSettings
-from describer.search.describers import form_describers
-from describer.search.dissect import DissectSettings
-
-SOURCE = f"{Path(__file__).with_name('painter.py')}:make"
-
-
-@pytest.fixture(scope="module")
-def target():
-    return load_target(SOURCE)
-
-
-@pytest.fixture(scope="module")
-def atlas(target, tmp_path_factory):
-    images = load_images("latents:97:5", target)
-    dissection = DissectSettings(quantile=0.9, n_shifts=0)
-    describers = form_describers(load_concepts("colors", images), ["concept"], dissection=dissection)
-    path = tmp_path_factory.mktemp("painter") / "atlas"
-    return describe(target, images, path, describers, layers=["layer1"], settings=ProbeSettings(k=3))
-
+from tests.eval.described import PAINTER
 
 PLAN = EditPlan(query="brown", top=1, samples=23, draws=2, seed=4)
 
@@ -301,7 +281,7 @@ def test_refusals(target, atlas, tmp_path):
 
 
 def test_the_verb(atlas, tmp_path):
-    out, first = tmp_path / "edit.png", ["edit", SOURCE, "--out", str(tmp_path / "edit.png"), "--samples", "5"]
+    out, first = tmp_path / "edit.png", ["edit", PAINTER, "--out", str(tmp_path / "edit.png"), "--samples", "5"]
     done = CliRunner().invoke(
         app, [*first, "--atlas", str(atlas.path), "--query", "brown", "--measured", "7", "--top", "1", "--json"]
     )
@@ -311,7 +291,7 @@ def test_the_verb(atlas, tmp_path):
     (tmp_path / "report.json").write_text(done.stdout)
     again = CliRunner().invoke(app, [*first, "--replay", str(tmp_path / "report.json")])
     assert again.exit_code == 0 and "brown: 1 units ablated" in again.stdout, again.stderr
-    bare = CliRunner().invoke(app, ["edit", SOURCE, "--query", "brown"])
+    bare = CliRunner().invoke(app, ["edit", PAINTER, "--query", "brown"])
     assert (bare.exit_code, bare.stderr.count("\n")) == (2, 1)
 
 
@@ -344,6 +324,23 @@ def test_a_row_of_the_table_is_what_loops_count(atlas, target):
     assert told["words"]["inserted"]["value"] == pytest.approx(gain) and gain > 0
     assert lines([told])[2].startswith("| brown | ")
     assert "nearest" in lines([row(bench, "purple")])[2]
+
+
+def test_a_confined_row_cuts_where_the_concept_was(atlas, target):
+    plan = TablePlan(("brown",), "colors", top=1, samples=23, draws=2, seed=4, confined=True)
+    bench = Bench(target, atlas, plan)
+    told, brown = row(bench, "brown"), COLOR_TERMS.index("brown")
+    samples, size = Samples(target, 4, 23), (20, 20)
+    before, gone, there = samples.draw(), 0, 0
+    masks = torch.stack([torch.from_numpy((name_colors(p) == brown).astype(np.float32)) for p in before])
+    after = samples.draw([Edit("layer1", (0,), "ablate")], masks)
+    for n in range(23):
+        was, now = name_colors(before[n]) == brown, name_colors(after[n]) == brown
+        there += sum(bool(was[i, j]) for i in range(size[0]) for j in range(size[1]))
+        gone += sum(bool(was[i, j]) - bool(now[i, j]) for i in range(size[0]) for j in range(size[1]))
+        assert np.array_equal(before[n][~was], after[n][~was])
+    assert told["words"]["removed"]["value"] == pytest.approx(gone / there) and gone > 0
+    assert told["words"]["relabelled"]["value"] == 0 and told["words"]["random_relabelled"]["value"] == 0
 
 
 def test_a_ratio_is_of_what_both_remove():
