@@ -34,6 +34,21 @@ WORD = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True)
+class Trust:
+    """What the judge found of a text, on images that no exemplar is from."""
+
+    r: float | None
+    "Pearson's r of what the text foretells and what the unit answers"
+    low: float | None
+    high: float | None
+    "its 95 % interval"
+    q: float
+    "p adjusted for all units of the layer"
+    reliable: bool
+    "whether the text foretells more than chance does; if not it was withdrawn"
+
+
+@dataclass(frozen=True)
 class Chosen:
     """One unit and why it was chosen."""
 
@@ -46,6 +61,8 @@ class Chosen:
     "IoU of a concept or form, PMI (nats) of a caption"
     withdrawn: bool = False
     "whether the text was found not reliable"
+    trust: Trust | None = None
+    "None: not judged"
 
     @property
     def id(self) -> str:
@@ -134,11 +151,22 @@ WAYS = {"words": choose_units, "meaning": searched_units}
 def _chosen(row: Mapping[str, Any]) -> Chosen:
     score = row["iou"] if row["iou"] is not None else row["pmi"]
     text = row["description"] or row.get("withdrawn")
-    return Chosen(row["layer"], row["unit"], text, row["method"], score, withdrawn=text != row["description"])
+    withdrawn = text != row["description"]
+    return Chosen(row["layer"], row["unit"], text, row["method"], score, withdrawn, _trust(row))
+
+
+def _trust(row: Mapping[str, Any]) -> Trust | None:
+    if row.get("q") is None:
+        return None
+    return Trust(row["score"], row["low"], row["high"], row["q"], bool(row["reliable"]))
 
 
 def _rank(chosen: Chosen) -> tuple[bool, float, str, int]:
     return chosen.method == "caption", -(chosen.score or 0.0), chosen.layer, chosen.unit
+
+
+def _standing(chosen: Chosen) -> tuple[bool, bool, tuple[bool, float, str, int]]:
+    return chosen.text is None, chosen.withdrawn, _rank(chosen)
 
 
 def said(row: Mapping[str, Any]) -> str:
@@ -152,12 +180,15 @@ def words(text: str) -> set[str]:
 
 
 def named_units(atlas: Atlas, text: str) -> list[Chosen]:
-    """The units between the commas of "layer2:3,layer2:5"; AtlasError for one that the atlas has not."""
+    """The units between the commas of "layer2:3,layer2:5", in words that were not withdrawn where there are such.
+
+    AtlasError for a unit that the atlas has not.
+    """
     found = []
     for name in dict.fromkeys(part.strip() for part in text.split(",") if part.strip()):
         layer, unit = atlas.locate(name)
         rows = [row for row in atlas.units(layer) if row["unit"] == unit]
-        found.append(min(map(_chosen, rows), key=_rank) if rows else Chosen(layer, unit, None, "", None))
+        found.append(min(map(_chosen, rows), key=_standing) if rows else Chosen(layer, unit, None, "", None))
     if not found:
         raise AtlasError("--units must name units. Got none. Write such as layer2:3,layer2:5.")
     return found

@@ -132,7 +132,7 @@ def _told(
     chosen: Chosen, by_unit: Float[Tensor, " all"], maps: Float[Tensor, "1 all h w"], region: Tensor
 ) -> dict[str, Any]:
     activation = float(maps[0, chosen.unit].max())
-    told = {"id": chosen.id, "text": chosen.text, "method": chosen.method, "score": chosen.score}
+    told = {"id": chosen.id, **{name: value for name, value in asdict(chosen).items() if name not in ("layer", "unit")}}
     return told | {
         "contribution": float(by_unit[chosen.unit]),
         "activation": activation,

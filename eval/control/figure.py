@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from describer.eval.control.printing import trust_cells
 from describer.picture import GAP, INK, MARGIN, PALE, PAPER
 
 COLUMNS = 8
@@ -53,7 +54,7 @@ def explanation_figure(
 ) -> Image.Image:
     """The picture with each unit's region lit, its words and a bar for its contribution, strongest first."""
     units, columns = report["units"], 4
-    rows, pitch = -(-len(units) // columns), side + 62
+    rows, pitch = -(-len(units) // columns), side + 74
     head, width = 70, 2 * MARGIN + columns * (side + 3 * GAP)
     sheet = Image.new("RGB", (width, MARGIN + head + rows * pitch + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -71,7 +72,10 @@ def explanation_figure(
             (x, y + side + 4, x + max(length, 1), y + side + 10), ADDS if unit["contribution"] > 0 else TAKES
         )
         draw.text((x, y + side + 14), f"{unit['contribution']:+.2f}  {unit['id']}", PALE, font(11))
-        draw.text((x, y + side + 30), (unit["text"] or "(no description)")[:22], INK, font(12))
+        r, verdict = trust_cells(unit)
+        faded = verdict == "withdrawn"
+        draw.text((x, y + side + 30), (unit["text"] or "(no description)")[:22], PALE if faded else INK, font(12))
+        draw.text((x, y + side + 46), f"{verdict}, r {r}" if r else verdict, PALE, font(11))
     return sheet
 
 

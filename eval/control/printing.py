@@ -115,7 +115,7 @@ def print_explanation(report: Mapping[str, Any]) -> None:
     """The units that contribute most, and whether cutting them proves it."""
     print_lines(f"{report['class']}: probability {report['probability']:.3f}, through {report['layer']}", "")
     columns = [("unit", "left"), ("description", "text"), ("contribution", "right"), ("activation", "right")]
-    columns += [("region", "right"), ("score", "right"), ("method", "left")]
+    columns += [("region", "right"), ("score", "right"), ("method", "left"), ("r", "right"), ("trust", "left")]
     print_table(columns, (_contribution_cells(unit) for unit in report["units"]))
     whole, verified = report["completeness"], report["verified"]
     random = verified["random_drop"]
@@ -131,7 +131,16 @@ def print_explanation(report: Mapping[str, Any]) -> None:
 def _contribution_cells(unit: Mapping[str, Any]) -> list[str]:
     score = "" if unit["score"] is None else f"{unit['score']:.3f}"
     numbers = [f"{unit['contribution']:+.3f}", f"{unit['activation']:.3g}", f"{unit['region']:.0%}", score]
-    return [unit["id"], unit["text"] or "(no description)", *numbers, unit["method"]]
+    return [unit["id"], unit["text"] or "(no description)", *numbers, unit["method"], *trust_cells(unit)]
+
+
+def trust_cells(unit: Mapping[str, Any]) -> list[str]:
+    """r on images that no exemplar is from, and the verdict; nothing for a unit without words."""
+    trust = unit["trust"]
+    if trust is None:
+        return ["", "not judged" if unit["text"] else ""]
+    r = "" if trust["r"] is None else f"{trust['r']:.2f}"
+    return [r, "reliable" if trust["reliable"] else "withdrawn"]
 
 
 def print_picked(report: Mapping[str, Any]) -> None:

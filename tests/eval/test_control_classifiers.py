@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,16 @@ from describer.cli import app
 from describer.data.classes import class_labels
 from describer.data.images import load_images
 from describer.data.targets import load_target
+from describer.describe import describe
+from describer.description import Description
 from describer.errors import AtlasError, DescriberError, ImagesError, TargetError
 from describer.eval.control.ablation import AblatePlan, ablate, accuracies, cuts, predictions
 from describer.eval.control.choice import named_units
 from describer.eval.control.explanation import ExplainPlan, contributions, explain
 from describer.eval.control.export import export
+from describer.eval.control.printing import trust_cells
 from describer.intervention import Edit, edited
+from describer.probe import ProbeSettings
 from tests.eval.described import PAINTER, SORTER, describe_colors, write_photos
 
 ROOT = Path(__file__).parents[2]
@@ -225,6 +230,47 @@ def test_a_prediction_through_its_units(target, atlas, photos):
         explain(target, atlas, picture, ExplainPlan(class_name="dogs"))
     with pytest.raises(AtlasError, match="Nearest: layer1"):
         explain(target, atlas, picture, ExplainPlan(layer="layer9"))
+
+
+class Judged:
+    """A describer of the first units, whose texts were judged, and hold for one; the next unit's was not judged."""
+
+    def __init__(self, method, holds, *texts):
+        self.method, self.holds, self.texts = method, holds, texts
+        self.key = {"describer": method}
+
+    def describe(self, exemplars, images, progress=None):
+        return [self.told(exemplars.layer, unit) for unit in exemplars.unit_ids.tolist()]
+
+    def told(self, layer, unit):
+        text = self.texts[unit] if unit < len(self.texts) else None
+        if unit >= len(self.texts) - 1:
+            return Description(layer, unit, text, self.method)
+        numbers, holds = {"score": 0.125 * unit, "low": 0.0, "high": 0.5, "p": 0.01, "q": 0.02}, unit == self.holds
+        stands, withdrawn = (text, None) if holds else (None, text)
+        return Description(layer, unit, stands, self.method, numbers, reliable=holds, withdrawn=withdrawn)
+
+
+def test_words_carry_their_trust(target, photos, tmp_path):
+    images, first = load_images(str(photos)), Judged("caption", 1, "reds", "greens", "blues", "coal")
+    told = describe(target, images, tmp_path / "judged", [first], layers=["layer1"], settings=ProbeSettings(k=3))
+    green = load_images(str(photos / "green")).image(0)
+    units = {each["id"]: each for each in explain(target, told, green, ExplainPlan(top=7)).report["units"]}
+    assert units["layer1:1"]["trust"] == {"r": 0.125, "low": 0.0, "high": 0.5, "q": 0.02, "reliable": True}
+    assert (units["layer1:0"]["text"], units["layer1:0"]["withdrawn"]) == ("reds", True)
+    assert [trust_cells(units[f"layer1:{n}"]) for n in range(2)] == [["0.00", "withdrawn"], ["0.12", "reliable"]]
+    (unjudged,) = named_units(told, "layer1:3")
+    assert trust_cells(asdict(unjudged)) == ["", "not judged"] and trust_cells({"trust": None, "text": None})[1] == ""
+    args = ["explain", SORTER, str(photos / "green" / "00.png"), "--atlas", str(told.path)]
+    done = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "why.png")])
+    assert done.exit_code == 0 and "reliable" in done.stdout and "withdrawn" in done.stdout
+
+
+def test_words_that_stand_are_told_before_withdrawn_ones(target, photos, tmp_path):
+    images = load_images(str(photos))
+    both = [Judged("concept", 1, "red", "green", "blue", "coal"), Judged("caption", 2, "r", "g", "b", "dark")]
+    told = describe(target, images, tmp_path / "two", both, layers=["layer1"], settings=ProbeSettings(k=3))
+    assert [named_units(told, f"layer1:{n}")[0].text for n in range(4)] == ["red", "green", "b", "coal"]
 
 
 # The verbs
