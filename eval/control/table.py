@@ -6,7 +6,8 @@ Units are found by the words of their descriptions, by the highest IoU with the 
 called, and, with --meaning, by what the captioner makes of their exemplars. Each set is cut, and raised where the
 concept was not; intervals (95 %) draw samples and random units. How many of the best units are taken, up to --top, is
 chosen on other samples than those that are measured: the fewest that remove the share --goal there, else all.
-With --confined all units, random ones too, are cut only where the segmenter sees the concept in the unedited picture.
+With --confined all units, random ones too, are cut only where the segmenter sees the concept in the unedited picture,
+and none are raised.
 """
 
 import json
@@ -64,7 +65,7 @@ class TablePlan:
     goal: float = 0.7
     "share of the concept's pixels that the fewest units must remove on the samples that choose"
     confined: bool = False
-    "whether units are cut only where the concept was"
+    "whether units are cut only where the concept was, and none raised"
 
 
 def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
@@ -157,6 +158,8 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
         others = [random_units(bench.atlas, chosen, plan.seed * 1000 + draw) for draw in range(n_draws)]
         rivals = [bench.effect(units, concept) for units in others]
         told[way] = {"units": [each.id for each in chosen], **compare(effects[way], rivals, plan.seed)}
+        if plan.confined:
+            continue  # where the concept is, there is nothing to raise
         told[way]["inserted"] = _gain([bench.inserted(chosen, concept)], plan.seed)
         if others:
             told[way]["random_inserted"] = _gain([bench.inserted(units, concept) for units in others], plan.seed)
@@ -194,14 +197,14 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         cells = [each["concept"], f"{each['share']:.3f}", f"{len(own['units'])}, {len(iou['units'])}"]
         cells += [_told(own[key]) for key in ("removed", "random_removed", "relabelled", "random_relabelled")]
         cells += [_told(iou.get("removed")), _told(each.get("words_to_iou"))]
-        cells += [_told(own["inserted"]), _told(own["random_inserted"])]
+        cells += [_told(own.get("inserted")), _told(own.get("random_inserted"))]
         found.append("| " + " | ".join(cells) + " |")
     return found
 
 
 def _told(value: Interval | None) -> str:
     if value is None or value["value"] is None:
-        return "unknown"
+        return "–"
     return f"{value['value']:.2f} ({value['low']:.2f}–{value['high']:.2f})"
 
 
@@ -226,9 +229,11 @@ def main(
         tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined
     )
     bench = Bench(load_target(generator), Atlas.open(atlas), plan)
-    rows = [row(bench, name) for name in plan.concepts]
-    if out is not None:
-        out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    rows: list[dict[str, Any]] = []
+    for name in plan.concepts:
+        rows.append(row(bench, name))
+        if out is not None:  # after each, as all take minutes
+            out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print("\n".join(lines(rows)))
 
 
