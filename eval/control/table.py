@@ -7,7 +7,8 @@ called, and, with --meaning, by what the captioner makes of their exemplars. Eac
 concept was not; intervals (95 %) draw samples and random units. How many of the best units are taken, up to --top, is
 chosen on other samples than those that are measured: the fewest that remove the share --goal there, else all.
 With --confined all units, random ones too, are cut only where the segmenter sees the concept in the unedited picture,
-and none are raised.
+and none are raised. With --slopes the units taken, of all that are found, are not the first by IoU but those that the
+concept rests on most (see `slopes`), again by other samples than those that are measured.
 """
 
 import json
@@ -30,7 +31,9 @@ from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import Pictures, edits_of
 from describer.eval.control.effects import DRAWS, MEASURES, Effect, compare, measure
 from describer.eval.control.interval import Interval, interval
+from describer.eval.control.likeness import Likeness
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
+from describer.eval.control.slopes import slopes
 from describer.search.iou import global_ious
 
 Patch = tuple[float, float, float, float]
@@ -40,6 +43,7 @@ PATCH: Patch = (0.5, 0.25, 0.9, 0.75)
 
 STEP = 2
 "Units by which sets grow while their number is chosen."
+ALL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class TablePlan:
     "share of the concept's pixels that the fewest units must remove on the samples that choose"
     confined: bool = False
     "whether units are cut only where the concept was, and none raised"
+    slopes: bool = False
+    "whether, of all units found, those are taken first that the concept rests on most"
 
 
 def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
@@ -116,14 +122,23 @@ class Bench:
         return measure(self.before, after, self.segmenter, concept, self.was)
 
     def fewest(self, found: Sequence[Chosen], concept: Concept) -> list[Chosen]:
-        """The first so many of the units, by STEP, that remove the goal of the concept on the samples that choose."""
-        where = self.region(self.labelled, concept)
-        for n in range(STEP, len(found), STEP):
-            after = self.choosing.draw(edits_of(self.atlas, found[:n], "0"), where)
+        """The first so many of the units, by STEP, that remove the goal of the concept on the samples that choose.
+
+        With slopes the next units are always those that the concept then rests on most.
+        """
+        plan, where = self.plan, self.region(self.labelled, concept)
+        most, chosen, rest = min(plan.top, len(found)), list[Chosen](), list(found)
+        likeness = Likeness(plan.segmenter, concept) if plan.slopes else None
+        while len(chosen) < most:
+            if likeness is not None:
+                falls = slopes(self.samples.target, self.choosing.latents, likeness, rest, chosen, where)
+                rest = [rest[i] for i in np.argsort(-falls, kind="stable")]
+            chosen, rest = (chosen + rest[:STEP])[:most], rest[STEP:]
+            after = self.choosing.draw(edits_of(self.atlas, chosen, "0"), where)
             effect = measure(self.unedited, after, self.segmenter, concept, self.labelled)
-            if MEASURES["removed"](effect, np.arange(len(effect.before))[None])[0] >= self.plan.goal:
-                return list(found[:n])
-        return list(found)
+            if MEASURES["removed"](effect, np.arange(len(effect.before))[None])[0] >= plan.goal:
+                break
+        return chosen
 
     def inserted(self, chosen: Sequence[Chosen], concept: Concept) -> tuple[np.ndarray, np.ndarray]:
         """Shares of the patch that show the concept, before and after the units are raised there, a sample each."""
@@ -140,24 +155,29 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
         raise DescriberError(f"{plan.segmenter} must know {name}. Got no such label. Name another.")
     label = bench.segmenter.names[concept[0]][concept[1]]
     ways: dict[str, Callable[[], list[Chosen]]] = {
-        "words": lambda: choose_units(bench.atlas, name, plan.top, layers=plan.layers),
-        "iou": lambda: units_by_iou(bench.atlas, concept[0], label, plan.top, plan.layers),
+        "words": lambda: choose_units(bench.atlas, name, most, layers=plan.layers),
+        "iou": lambda: units_by_iou(bench.atlas, concept[0], label, n_found.get("words", most), plan.layers),
     }
     if plan.meaning:
-        ways["meaning"] = lambda: searched_units(bench.atlas, name, plan.top, layers=plan.layers)
+        ways["meaning"] = lambda: searched_units(bench.atlas, name, n_found.get("words", most), layers=plan.layers)
+    most, n_found = ALL if plan.slopes else plan.top, dict[str, int]()
     told: dict[str, Any] = {"concept": name, "share": float(bench.segmenter.present(bench.was, concept).mean())}
     effects: dict[str, Effect] = {}
     for way, find in ways.items():
         try:
-            chosen = bench.fewest(find(), concept)
+            found = find()
         except AtlasError as fault:
             told[way] = {"found": str(fault)}
             continue
+        if plan.slopes:
+            n_found[way] = len(found)  # the others have as many to choose from
+        chosen = bench.fewest(found, concept)
         effects[way] = bench.effect(chosen, concept)
         n_draws = 0 if way == "iou" else plan.draws
         others = [random_units(bench.atlas, chosen, plan.seed * 1000 + draw) for draw in range(n_draws)]
         rivals = [bench.effect(units, concept) for units in others]
-        told[way] = {"units": [each.id for each in chosen], **compare(effects[way], rivals, plan.seed)}
+        told[way] = {"found_units": len(found), "units": [each.id for each in chosen]}
+        told[way] |= compare(effects[way], rivals, plan.seed)
         if plan.confined:
             continue  # where the concept is, there is nothing to raise
         told[way]["inserted"] = _gain([bench.inserted(chosen, concept)], plan.seed)
@@ -221,12 +241,13 @@ def main(
     meaning: bool = False,
     goal: float = TablePlan.goal,
     confined: Annotated[bool, typer.Option("--confined", help="cut only where the concept was")] = False,
+    by_slopes: Annotated[bool, typer.Option("--slopes", help="take those first that the concept rests on")] = False,
     out: Annotated[Path | None, typer.Option(help="all numbers as JSON")] = None,
 ) -> None:
     """The table of what described units draw."""
     patterns = tuple(part for part in layers.split(",") if part)
     plan = TablePlan(
-        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined
+        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined, by_slopes
     )
     bench = Bench(load_target(generator), Atlas.open(atlas), plan)
     rows: list[dict[str, Any]] = []
