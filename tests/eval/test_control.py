@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import linalg
 from typer.testing import CliRunner
 
+from describer.captioner import Captioner
 from describer.cli import app
 from describer.data.images import load_images
 from describer.data.scenes.palette import COLOR_TERMS, name_colors
@@ -23,7 +24,7 @@ from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import EditPlan, edit, edits_of, replay
 from describer.eval.control.effects import Effect, compare, measure, shares
 from describer.eval.control.figure import edit_figure, heat_map
-from describer.eval.control.quality import frechet
+from describer.eval.control.quality import PictureFeatures, frechet
 from describer.eval.control.region import region_of
 from describer.eval.control.segmenter import Segmenter
 from describer.eval.control.table import Bench, TablePlan, lines, ratio, row, units_by_iou
@@ -212,6 +213,20 @@ def test_frechet_distance_as_published(n, m):
         root = linalg.sqrtm(c @ d).real
         assert wanted == pytest.approx(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(c + d - 2 * root), rel=1e-6)
     assert frechet(x, x) == pytest.approx(0, abs=1e-9)
+
+
+def test_features_are_those_of_the_captioner():
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 31, 37, 3), np.uint8)
+    fine = [picture_resized(p, 128) for p in pictures]
+    encoder = Captioner.carried().encoder
+    wanted = [encoder.maps(torch.from_numpy(p.transpose(2, 0, 1).copy())[None])[-1].mean((2, 3))[0] for p in fine]
+    found = PictureFeatures(batch_size=3)(pictures)
+    assert found.dtype == np.float64 and np.allclose(found, torch.stack(wanted).numpy(), atol=1e-4)
+
+
+def picture_resized(pixels, side):
+    fine = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(fine, np.float32) / 255
 
 
 def test_quality_is_told(result):
