@@ -242,7 +242,8 @@ def _measured(
     was: Labels,
     seed: int,
 ) -> dict[str, Any]:
-    own = measure(before, after, segmenter, concept, was)
+    now = segmenter.labels(after)
+    own = measure(before, after, segmenter, concept, was, now)
     others = [measure(before, rival, segmenter, concept, was) for rival in rivals]
     names = dict(segmenter.names)
     told = compare(own, others, seed)
@@ -251,7 +252,7 @@ def _measured(
     return {
         "concept": segmenter.names[concept[0]][concept[1]] if concept else None,
         "effect": told,
-        "shares": {"before": shares(was, names), "after": shares(segmenter.labels(after), names)},
+        "shares": {"before": shares(was, names), "after": shares(now, names)},
         "concept_share": {"before": float(own.before.mean()), "after": float(own.after.mean())} if concept else None,
     }
 

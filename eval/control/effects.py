@@ -40,10 +40,12 @@ def measure(
     segmenter: Segmenter,
     concept: Concept | None,
     was: Labels | None = None,
+    now: Labels | None = None,
 ) -> Effect:
-    """The effect on each sample; without a concept, everything is elsewhere. `was`: labels before, where known."""
-    was, now = was or segmenter.labels(before), segmenter.labels(after)
+    """The effect on each sample; without a concept, everything is elsewhere. `was`, `now`: labels, where known."""
+    was = was or segmenter.labels(before)
     category = concept[0] if concept else next(iter(was))
+    now = now or segmenter.labels(after, category)
     shape = was[category].shape
     had = segmenter.present(was, concept) if concept else np.zeros(shape, bool)
     has = segmenter.present(now, concept) if concept else np.zeros(shape, bool)

@@ -70,18 +70,20 @@ class Segmenter:
         fitting = [(cat, i) for cat, i in listed if (own := words(self.names[cat][i])) and own <= asked]
         return max(fitting, key=lambda each: len(self.names[each[0]][each[1]]), default=None)
 
-    def labels(self, pictures: UInt8[np.ndarray, "pictures height width 3"]) -> Labels:
-        """The first label of every pixel in every category."""
-        found = self._carried.labels(pictures) if self._carried else {}
-        if self._concepts is None:
+    def labels(self, pictures: UInt8[np.ndarray, "pictures height width 3"], category: str | None = None) -> Labels:
+        """The first label of every pixel in every category; where only one is wanted, others may be left out."""
+        found: Labels = {}
+        if self._carried is not None and category in (None, *self._carried.names):
+            found = self._carried.labels(pictures)
+        if self._concepts is None or category in found:
             return found
         self._held.pixels = pictures
-        listed: dict[str, list[np.ndarray]] = {category: [] for category in self._concepts.names}
+        listed: dict[str, list[np.ndarray]] = {name: [] for name in self._concepts.names}
         for index in range(len(pictures)):
             maps = self._concepts.labels(index).maps
-            for category, each in listed.items():
-                each.append(np.asarray(maps[category][0], np.int32))
-        return found | {category: np.stack(maps) for category, maps in listed.items()}
+            for name, each in listed.items():
+                each.append(np.asarray(maps[name][0], np.int32))
+        return dict(found) | {name: np.stack(maps) for name, maps in listed.items()}
 
     def present(self, labels: Labels, concept: Concept) -> Bool[np.ndarray, "pictures height width"]:
         """Where the concept is."""
