@@ -44,24 +44,20 @@ class CaptionDescriber:
     def describe(
         self, exemplars: Exemplars, images: ImageSource, progress: Callable[[int], None] | None = None
     ) -> list[Description]:
-        """One description a unit, in the order of ``exemplars``; dead units get none.
+        """One description a unit, in the order of ``exemplars``, which are a layer's; dead units get none.
+
+        Units are told apart from the others that are described with them (see DecodingSettings.contrast).
 
         ``progress`` is told how many units have been described since it was last told.
         """
         features, present = self._regions(exemplars, images)
-        result: list[Description] = []
-        for start in range(0, len(exemplars), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            alive = present[rows].any(1) & ~exemplars.dead[rows].to(present.device)
-            found: list[list[Candidate]] = [[] for _ in alive]
-            if alive.any():
-                best = iter(describe_sets(self.captioner, features[rows][alive], present[rows][alive], self.settings))
-                found = [next(best) if living else [] for living in alive.tolist()]
-            units = exemplars.unit_ids[rows].tolist()
-            result += [self._told(exemplars.layer, unit, n_best) for unit, n_best in zip(units, found, strict=True)]
-            if progress:
-                progress(len(units))
-        return result
+        alive = present.any(1) & ~exemplars.dead.to(present.device)
+        told = describe_sets(self.captioner, features[alive], present[alive], self.settings, self.batch_size, progress)
+        if progress and not alive.all():
+            progress(int((~alive).sum()))
+        best = iter(told)
+        units = zip(exemplars.unit_ids.tolist(), alive.tolist(), strict=True)
+        return [self._told(exemplars.layer, unit, next(best) if living else []) for unit, living in units]
 
     @torch.inference_mode()
     def features(

@@ -8,13 +8,14 @@
 
 Exemplar-set encoder -> transformer decoder (after MILAN, Hernandez 2022, with one model instead of two): in training
 the exemplars are sometimes dropped and a learnt nothing is shown, so the same weights give p(d). Beside it a
-contrastive head reads every exemplar alone (InfoNCE, van den Oord 2018: its best critic is PMI); what it finds
+contrastive head puts every exemplar and every text into one space (InfoNCE, van den Oord 2018: its best critic is PMI),
+for search; and a phrase reader says of every exemplar alone which phrases of the inventory it speaks for. What it finds
 generalises better to new photographs than the set as a whole, so both have a say.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,39 +30,14 @@ from describer.decoder import Decoder
 from describer.encoder import EncoderSettings, ExemplarEncoder
 from describer.errors import WeightsError
 from describer.inventory import Inventory
+from describer.phrasereader import PhraseReader, Reading
 from describer.vocabulary import BOS, EOS, PAD, Vocabulary
 
 CARRIED = Path(__file__).parent / "weights" / "captioner"
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the exemplars of units say one by one, so that a text costs one dot product."""
-
-    vectors: Float[Tensor, "units width"]
-    "mean vector of the exemplars, times the scale"
-    levels: Float[Tensor, " units"]
-    "mean over the exemplars of log of the mean of exp(score) over the inventory, nats"
-
-    def evidence(self, texts: Float[Tensor, "texts width"]) -> Float[Tensor, "units texts"]:
-        """Mean over the exemplars x of log p(d|x) / p(d) in nats, d drawn evenly from the inventory.
-
-        Up to a constant this is minus the KL divergence between what drives the unit and what a listener believes on
-        hearing d (Andreas 2017, eq. 3): matching beliefs is expected PMI.
-        """
-        return self.vectors @ texts.T - self.levels[:, None]
-
-
-def mean_of(
-    each: Float[Tensor, "units exemplars width"], present: Bool[Tensor, "units exemplars"]
-) -> Float[Tensor, "units width"]:
-    """Mean over the exemplars that are present; zeros where none is."""
-    weight = present[..., None].to(each.dtype)
-    return (each * weight).sum(1) / weight.sum(1).clamp_min(1)
-
-
 class CaptionerConfig(PreTrainedConfig):
-    """The captioner's sizes; ``encoder`` holds the fields of EncoderSettings."""
+    """The captioner's sizes; ``encoder`` holds the fields of EncoderSettings; ``n_phrases`` 0: no phrase reader."""
 
     model_type = "describer-captioner"
 
@@ -73,6 +49,8 @@ class CaptionerConfig(PreTrainedConfig):
         n_heads: int = 4,
         dropout: float = 0.1,
         max_length: int = 24,
+        n_phrases: int = 0,
+        phrase_width: int = 512,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -81,6 +59,7 @@ class CaptionerConfig(PreTrainedConfig):
         self.num_hidden_layers = self.n_layers = n_layers
         self.num_attention_heads = self.n_heads = n_heads
         self.dropout = dropout
+        self.n_phrases, self.phrase_width = n_phrases, phrase_width
         self.max_text_length = kwargs.pop("max_text_length", max_length)
         special = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}
         super().__init__(**(kwargs | special | {"is_encoder_decoder": True}))
@@ -114,6 +93,9 @@ class Captioner(PreTrainedModel, GenerationMixin):
         self.text_words = nn.Embedding(config.vocab_size, width, padding_idx=PAD)
         self.text_head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.log_scale = nn.Parameter(torch.tensor(2.5))
+        self.phrase_reader: PhraseReader | None = None
+        if config.n_phrases:
+            self.phrase_reader = PhraseReader(self.encoder.n_features, config.n_phrases, config.phrase_width)
         self._embedded: Tensor | None = None
         self._priors: dict[str, float] = {}
         self.post_init()
@@ -168,28 +150,55 @@ class Captioner(PreTrainedModel, GenerationMixin):
 
     # ------------------------------------------------ exemplars one by one
 
+    def standard(self, features: Float[Tensor, "*exemplars features"]) -> Float[Tensor, "*exemplars features"]:
+        """Features less their mean, in units of their spread."""
+        return (features - self.encoder.feature_mean) / self.encoder.feature_std
+
     def exemplar_embedding(self, features: Float[Tensor, "*exemplars features"]) -> Float[Tensor, "*exemplars width"]:
         """Unit vector of each exemplar, which knows nothing of the others."""
-        standard = (features - self.encoder.feature_mean) / self.encoder.feature_std
-        return F.normalize(self.reader(standard), dim=-1)
+        return F.normalize(self.reader(self.standard(features)), dim=-1)
 
     def set_embedding(
         self, features: Float[Tensor, "units exemplars features"], present: Bool[Tensor, "units exemplars"]
     ) -> Float[Tensor, "units width"]:
         """Mean of the exemplars' vectors: the longer (at most 1), the more they agree. One dot product a phrase."""
-        return mean_of(self.exemplar_embedding(features), present)
+        weight = present[..., None].to(features.dtype)
+        return (self.exemplar_embedding(features) * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+    def take_reader(self, reader: PhraseReader | None) -> None:
+        """Reads the phrases of the inventory with ``reader`` from now on; None: with its vectors."""
+        self.phrase_reader = reader
+        self.config.n_phrases = 0 if reader is None else len(reader.log_prior)
+        if reader is not None:
+            self.config.phrase_width = reader.layers[0].out_features
 
     @torch.inference_mode()
     def read(
         self, features: Float[Tensor, "units exemplars features"], present: Bool[Tensor, "units exemplars"]
-    ) -> "Reading":
-        """What the exemplars say one by one, for `evidence`."""
-        each, scale = self.exemplar_embedding(features), self.log_scale.exp()
-        phrases = self.inventory_embedding()  # (phrases, width)
-        level = each.new_zeros(each.shape[:2])
-        if len(phrases):
-            level = (scale * each @ phrases.T).logsumexp(-1) - math.log(len(phrases))
-        return Reading(scale * mean_of(each, present), mean_of(level[..., None], present)[:, 0])
+    ) -> Reading:
+        """What the exemplars say one by one of every phrase of the inventory.
+
+        A captioner without a phrase reader answers by the vectors of its texts, all phrases alike a priori.
+        """
+        if self.phrase_reader is not None:
+            return Reading(self.phrase_reader(self.standard(features)), present, self.phrase_reader.log_prior)
+        scores = self.log_scale.exp() * self.exemplar_embedding(features) @ self.inventory_embedding().T
+        even = scores.new_full((len(self.inventory),), -math.log(max(len(self.inventory), 1)))
+        return Reading(scores.log_softmax(-1) - even, present, even)
+
+    @torch.inference_mode()
+    def phrases_of(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Places in the inventory of each text or, of "A and B", of its parts; of other texts, of the phrase nearest
+        by vector. Nothing without an inventory."""
+        if not len(self.inventory):
+            return [() for _ in texts]
+        places = {phrase: place for place, phrase in enumerate(self.inventory.phrases)}
+        parts = [[text] if text in places else text.split(" and ") for text in texts]
+        if strange := list(dict.fromkeys(part for own in parts for part in own if part not in places)):
+            vectors = torch.cat([self.text_embedding(ids) for ids in self.tokens(strange).split(1024)])
+            nearest = (vectors @ self.inventory_embedding().T).argmax(1).tolist()
+            places |= dict(zip(strange, nearest, strict=True))
+        return [tuple(places[part] for part in own) for own in parts]
 
     def text_embedding(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts width"]:
         """Unit vector of a text."""
@@ -274,6 +283,11 @@ class Captioner(PreTrainedModel, GenerationMixin):
         captioner = super().from_pretrained(path, *args, use_safetensors=True, **kwargs)
         captioner.vocabulary = Vocabulary.load(path)
         captioner.inventory = Inventory.load(path)
+        if captioner.config.n_phrases not in (0, len(captioner.inventory)):
+            raise WeightsError(
+                f"inventory.txt must hold the {captioner.config.n_phrases} phrases that the weights read. "
+                f"Got {len(captioner.inventory)} in {folder}. Take it from where the weights are from."
+            )
         return captioner.float().eval()
 
     @classmethod

@@ -3,13 +3,13 @@
     candidates = describe_sets(captioner, features, present, DecodingSettings(weight=0.3))
     candidates[0][0].text          # the best text of the first unit
 
-``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those nearest
-to the exemplars by one dot product; whatever their origin, PMI decides: that of the text and the set, and the mean of
-those of the text and each exemplar. ``greedy``, ``beam`` and ``sample`` put the
-same difference into every step of ``generate``.
+``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those that the
+exemplars one by one speak for most; whatever their origin, PMI decides: that of the text and the set, and the mean of
+those of the text and each exemplar, less what the other units of the layer have of it too. ``greedy``, ``beam`` and
+``sample`` put the difference of the set's into every step of ``generate``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
 from math import inf
@@ -23,10 +23,12 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from describer.description import Candidate
 from describer.errors import DescriberError
+from describer.phrasereader import common_of
 from describer.vocabulary import EOS, PAD
 
 if TYPE_CHECKING:
-    from describer.captioner import Captioner, Reading
+    from describer.captioner import Captioner
+    from describer.phrasereader import Reading
 
 COLUMNS = 8
 "Texts a unit that are scored in one go."
@@ -47,6 +49,8 @@ class DecodingSettings:
     "longest generated text, tokens"
     evidence: float = 1.0
     "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
+    contrast: float = 0.0
+    "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, 1: all"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
     n_best: int = 5
@@ -57,9 +61,11 @@ class DecodingSettings:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise DescriberError(f"decoding must be rerank, beam, greedy or sample. Got {self.strategy!r}.")
-        if min(self.weight, self.evidence, self.shortlist) < 0 or min(self.beam, self.max_length, self.n_best) < 1:
+        from_zero = (self.weight, self.evidence, self.contrast, self.shortlist)
+        if min(from_zero) < 0 or min(self.beam, self.max_length, self.n_best) < 1:
             raise DescriberError(
-                f"lambda, evidence and shortlist must be 0 or more, beam, length and n-best 1 or more. Got {self}."
+                "lambda, evidence, contrast and shortlist must be 0 or more, beam, length and n-best 1 or more. "
+                f"Got {self}."
             )
 
 
@@ -134,11 +140,11 @@ def says_more_than_is_likely(text: str, log_probs: Mapping[str, float]) -> bool:
 
 @torch.inference_mode()
 def shortlist(captioner: "Captioner", reading: "Reading", size: int) -> list[list[str]]:
-    """The inventory phrases that the exemplars one by one speak for most, one dot product a phrase."""
+    """The inventory phrases that the exemplars one by one speak for most."""
     phrases = captioner.inventory.phrases
     if not phrases or not size:
-        return [[] for _ in range(len(reading.levels))]
-    nearest = reading.evidence(captioner.inventory_embedding()).topk(min(size, len(phrases)), dim=1).indices
+        return [[] for _ in reading.each]
+    nearest = reading.evidence().topk(min(size, len(phrases)), dim=1).indices
     return [[phrases[position] for position in row] for row in nearest.tolist()]
 
 
@@ -175,11 +181,32 @@ def describe_sets(
     features: Float[Tensor, "units exemplars features"],
     present: Bool[Tensor, "units exemplars"],
     settings: DecodingSettings,
+    batch_size: int = 64,
+    progress: Callable[[int], None] | None = None,
 ) -> list[list[Candidate]]:
-    """The n best candidates of each exemplar set by exact PMI and evidence, best first."""
-    if not len(features):
-        return []
-    memory, reading = captioner.encode(features, present), captioner.read(features, present)
+    """The n best candidates of each exemplar set by exact PMI and evidence, best first.
+
+    The sets are those of one layer: what many of them speak for is evidence for none (see ``contrast``). ``progress``
+    is told how many sets are done since it was last told.
+    """
+    batches = list(zip(features.split(batch_size), present.split(batch_size), strict=True)) if len(features) else []
+    common = None
+    if settings.contrast and batches and captioner.inventory.phrases:
+        common = common_of(torch.cat([captioner.read(*batch).evidence() for batch in batches]))
+    result: list[list[Candidate]] = []
+    for own, shown in batches:
+        reading = captioner.read(own, shown)
+        if common is not None:
+            reading = reading.against(common, settings.contrast)
+        result += _describe_batch(captioner, captioner.encode(own, shown), shown, reading, settings)
+        if progress:
+            progress(len(own))
+    return result
+
+
+def _describe_batch(
+    captioner: "Captioner", memory: Tensor, present: Tensor, reading: "Reading", settings: DecodingSettings
+) -> list[list[Candidate]]:
     generated = generate_texts(captioner, memory, present, settings)
     texts, known = generated, set(captioner.inventory.phrases)
     if settings.strategy == "rerank":
@@ -209,10 +236,8 @@ def describe_sets(
 
 def evidence_of(captioner: "Captioner", reading: "Reading", texts: Sequence[str]) -> list[dict[str, float]]:
     """Per unit the evidence for every text, nats."""
-    if not texts:
-        return [{} for _ in reading.levels]
-    embedded = torch.cat([captioner.text_embedding(ids) for ids in captioner.tokens(texts).split(1024)])
-    return [dict(zip(texts, row, strict=True)) for row in reading.evidence(embedded).tolist()]
+    found = reading.evidence(captioner.phrases_of(texts)).tolist()
+    return [dict(zip(texts, row, strict=True)) for row in found]
 
 
 def best(candidates: Iterable[Candidate], n_best: int, evidence: float = 0.0) -> list[Candidate]:

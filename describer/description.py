@@ -34,7 +34,7 @@ class Candidate:
     origin: Literal["beam", "phrase"]
     "beam: found by generating; phrase: taken from the inventory of human phrases"
     evidence: float | None = None
-    "mean over the exemplars of log p(text | exemplar) / p(text), nats, each exemplar read alone"
+    "mean over the exemplars of log p(text | exemplar) / p(text), nats, each read alone, less what the layer has of it"
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@
 A set is drawn by its phrase, so what the text names is what the regions have in common and not what is in the first of
 them; strangers (regions drawn at random) take the place of some. In a share of the examples the set is withheld: there
 the same weights learn p(d), also from texts that have no pictures. Beside it a contrastive head learns which phrases
-were said of each exemplar alone (CoCa, Yu 2022). The best weights by BLEU on held-out sets are kept.
+were said of each exemplar alone (CoCa, Yu 2022). The best weights by BLEU on held-out sets are kept. At the end a
+phrase reader is trained on the same features: see describer.training.phrasereader.
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,13 +23,14 @@ from torch import Tensor, nn
 
 from describer.backbone import PyramidBackbone
 from describer.captioner import Captioner, CaptionerConfig
-from describer.decoding import DecodingSettings, describe_sets
 from describer.encoder import EncoderSettings, ExemplarEncoder
 from describer.errors import RecipeError
 from describer.inventory import Inventory
 from describer.training.backbone import load_learnt
 from describer.training.corpus import Corpus
 from describer.training.fit import fit
+from describer.training.judge import Judge
+from describer.training.phrasereader import teach_phrases
 from describer.training.recipe import placed, under
 from describer.training.regiontable import RegionTable, region_table
 from describer.training.sources import load_corpus, read_texts
@@ -91,7 +92,9 @@ class CaptionerRecipe:
     n_phrases: int = 512
     "phrases a step that every exemplar is told apart by"
     steps: int = 5000
-    "steps at most"
+    "steps at most; 0: only the phrase reader is trained, which needs a ``start``"
+    phrase_steps: int = 5000
+    "steps of the phrase reader, after all else; 0: the captioner has none"
     learning_rate: float = 5e-4
     "peak learning rate of AdamW, cosine to zero"
     patience: int | None = 6
@@ -106,32 +109,24 @@ class CaptionerRecipe:
         out = Path(self.out)
         out.mkdir(parents=True, exist_ok=True)
         corpus = load_corpus(placed(self.sources, self.data), self.folds, out.parent / "corpus")
-        held_out = load_corpus(
-            placed(self.held_out or self.sources, self.data), self.held_out_folds, out.parent / "corpus"
-        )
         texts = read_texts(under(self.data, self.texts)) if self.texts else []
         captioner = new_captioner(self, corpus, texts)
-        tables = [
-            region_table(captioner.encoder, c, out / f"{n}.npy", self.seed)
-            for n, c in (("seen", corpus), ("unseen", held_out))
-        ]
+        table = region_table(captioner.encoder, corpus, out / "seen.npy", self.seed)
         if not self.start:
-            standardise(captioner.encoder, tables[0])
-        lessons = SetLessons(captioner, corpus, tables[0], texts, self)
-        judge = Judge(captioner.inventory, held_out, tables[1], self)
-        fit(
-            Taught(captioner, self.contrast),
-            lessons,
-            out,
-            self.steps,
-            self.learning_rate,
-            self.seed,
-            resume,
-            judge,
-            "bleu",
-            self.patience,
-            self.every,
-        )
+            standardise(captioner.encoder, table)
+        if self.steps:
+            held_out = load_corpus(
+                placed(self.held_out or self.sources, self.data), self.held_out_folds, out.parent / "corpus"
+            )
+            unseen = region_table(captioner.encoder, held_out, out / "unseen.npy", self.seed)
+            lessons = SetLessons(captioner, corpus, table, texts, self)
+            judge = Judge(captioner.inventory, held_out, unseen, self.n_exemplars, self.seed)
+            fit(
+                Taught(captioner, self.contrast), lessons, out, self.steps, self.learning_rate, self.seed, resume,
+                judge, "bleu", self.patience, self.every,
+            )  # fmt: skip
+        if self.phrase_steps:
+            teach_phrases(captioner, corpus, table, self.shares, out, self.phrase_steps, seed=self.seed, resume=resume)
         captioner.half().save_pretrained(out / "captioner")
         (out / "captioner" / "recipe.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         return out / "captioner"
@@ -144,6 +139,7 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
     if recipe.start:
         captioner = Captioner.from_pretrained(recipe.start)
         captioner.inventory = inventory
+        captioner.take_reader(None)  # its outputs were the phrases of another inventory
         return captioner
     written = [phrase for phrase, count in counts.items() for _ in range(1 + int(count**0.5))]
     written.append(" and ".join(list(counts)[:2]))  # the word that joins a pair
@@ -337,62 +333,3 @@ def _cumulative(weights: Sequence[float]) -> np.ndarray:
     """Cumulative chances that end in exactly 1."""
     total = np.cumsum(weights)
     return np.append(total[:-1] / total[-1], 1.0) if len(weights) and total[-1] else np.ones(len(weights))
-
-
-class Judge:
-    """BLEU of the likeliest text of held-out sets, against every phrase that most of the set shares.
-
-    By plain likelihood, as published: PMI looks for what is special in a set, which no list of references holds.
-    """
-
-    def __init__(
-        self, inventory: Inventory, corpus: Corpus, table: RegionTable, recipe: CaptionerRecipe, n_sets: int = 256
-    ) -> None:
-        rng = np.random.default_rng(recipe.seed)
-        known = set(inventory.phrases)
-        phrases = [p for p, ids in corpus.phrases.items() if len(ids) >= 5 and p in known]
-        chosen = rng.choice(phrases, min(n_sets, len(phrases)), replace=False)
-        said: list[set[str]] = [set() for _ in range(len(corpus))]
-        for phrase, ids in corpus.phrases.items():
-            for region in ids.tolist():
-                said[region].add(phrase)
-        k = recipe.n_exemplars
-        self.features = torch.zeros(len(chosen), k, table.features.shape[1])
-        self.present = torch.zeros(len(chosen), k, dtype=torch.bool)
-        self.shared: list[list[str]] = []
-        for row, phrase in enumerate(chosen):
-            ids = rng.permutation(corpus.phrases[str(phrase)])[:k]
-            self.features[row, : len(ids)] = table.look(ids, rng)
-            self.present[row, : len(ids)] = True
-            counts = Counter(p for region in ids.tolist() for p in said[region])
-            self.shared.append(sorted(p for p, count in counts.items() if count >= 0.6 * len(ids)))
-
-    def __call__(self, model: nn.Module) -> dict[str, float]:
-        """BLEU (0..100) and the share of sets whose first, or one of four, texts is a shared phrase."""
-        from sacrebleu.metrics import BLEU
-
-        captioner: Captioner = model.captioner  # type: ignore[assignment]
-        captioner._embedded, captioner._priors = None, {}
-        with torch.inference_mode():
-            settings = DecodingSettings(weight=0.0, beam=4, shortlist=32, max_length=8)
-            rows = [
-                candidates
-                for features, present in zip(self.features.split(64), self.present.split(64), strict=True)
-                for candidates in describe_sets(captioner, features, present, settings)
-            ]
-        captioner._embedded, captioner._priors = None, {}
-        first = [row[0].text for row in rows]
-        most = max(map(len, self.shared))
-        references: Any = [[shared[i] if i < len(shared) else None for shared in self.shared] for i in range(most)]
-        # BLEU of words and pairs: texts of two words have no longer n-grams, and smoothing would decide
-        bleu = BLEU(max_ngram_order=2, smooth_method="add-k").corpus_score(first, references).score
-        named = np.mean([text in shared for text, shared in zip(first, self.shared, strict=True)])
-        within = np.mean(
-            [any(c.text in shared for c in row[:4]) for row, shared in zip(rows, self.shared, strict=True)]
-        )
-        return {
-            "bleu": bleu,
-            "named": float(named),
-            "within_four": float(within),
-            "distinct": len(set(first)) / len(first),
-        }

@@ -121,6 +121,7 @@ def recipe_of(folders: Sequence[Path], name: str, trial: int, plan: Plan) -> Cap
         n_exemplars=plan.k,
         n_phrases=256,
         steps=plan.steps,
+        phrase_steps=0,
         every=max(1, plan.steps // 2),
         learning_rate=plan.learning_rate,
         patience=None,
@@ -163,11 +164,13 @@ def units_of(captioner: Captioner, name: str, folder: Path, trial: int, plan: Pl
     return Tested(features, present, [list(said) for _, said in sets])
 
 
+BY_VECTORS = DecodingSettings(evidence=1.0, contrast=0.0)
+"How a captioner without a phrase reader tells best."
+
+
 @torch.inference_mode()
 def texts_of(captioner: Captioner, units: Tested, settings: DecodingSettings | None = None) -> list[str]:
     """The best text of every unit."""
-    found: list[str] = []
-    for features, present in zip(units.features.split(64), units.present.split(64), strict=True):
-        rows = describe_sets(captioner, features, present, settings or DecodingSettings())
-        found += [row[0].text if row else "" for row in rows]
-    return found
+    usual = BY_VECTORS if captioner.phrase_reader is None else DecodingSettings()
+    rows = describe_sets(captioner, units.features, units.present, settings or usual)
+    return [row[0].text if row else "" for row in rows]

@@ -126,13 +126,8 @@ def unit_features(
 def describe_planted(
     captioner: Captioner, features: Float[Tensor, "units k features"], settings: DecodingSettings
 ) -> list[list[Candidate]]:
-    """The n best texts of every planted unit."""
-    present = torch.ones(features.shape[:2], dtype=torch.bool)
-    rows: list[list[Candidate]] = []
-    with torch.inference_mode():
-        for part in features.split(64):
-            rows += describe_sets(captioner, part, present[: len(part)], settings)
-    return rows
+    """The n best texts of every planted unit, all units taken as one layer."""
+    return describe_sets(captioner, features, torch.ones(features.shape[:2], dtype=torch.bool), settings)
 
 
 def judge(texts: Sequence[Sequence[str]], concepts: Sequence[str], seed: int = 0) -> Named:
@@ -150,6 +145,10 @@ def interval(hits: np.ndarray, seed: int = 0, n_draws: int = 2000) -> tuple[floa
         return (float("nan"),) * 3
     draws = hits[np.random.default_rng(seed).integers(0, len(hits), (n_draws, len(hits)))].mean(1)
     return float(hits.mean()), float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
+
+
+def _said_of(way: DecodingSettings) -> str:
+    return f"lambda {way.weight:g}, evidence {way.evidence:g}, contrast {way.contrast:g}"
 
 
 LEVELS: dict[str, tuple[list[dict[str, Any]], int]] = {
@@ -192,7 +191,7 @@ def measure(
     for way in ways:
         rows = describe_planted(captioner, features, replace(way, n_best=8))
         texts = [[candidate.text for candidate in row] for row in rows]
-        result[f"lambda {way.weight:g}, evidence {way.evidence:g}"] = asdict(judge(texts, concepts, seed)) | {
+        result[_said_of(way)] = asdict(judge(texts, concepts, seed)) | {
             "texts": {concept: own[:4] for concept, own in zip(concepts, texts, strict=True)}
         }
         if way == DecodingSettings():
@@ -211,8 +210,9 @@ def main(
     level: Annotated[list[str] | None, typer.Option(help="image, region, scenes; default all.")] = None,
     weight: Annotated[list[float] | None, typer.Option(help="lambda, several allowed.")] = None,
     evidence: Annotated[list[float] | None, typer.Option(help="weight of evidence, several allowed.")] = None,
+    contrast: Annotated[list[float] | None, typer.Option(help="with the other units, several allowed.")] = None,
 ) -> None:
-    """Prints how often planted units are named: by plain likelihood, the set's PMI, and with evidence.
+    """Prints how often planted units are named: by plain likelihood, the set's PMI, with evidence, with contrast.
 
     Example: python -m describer.eval.planted --data ../shared/data --weight 0 --weight 0.5
     """
@@ -221,10 +221,11 @@ def main(
 
     model = Captioner.from_pretrained(captioner)
     usual = DecodingSettings()
-    ways = [replace(usual, weight=0.0, evidence=0.0), replace(usual, evidence=0.0), usual]
-    if weight or evidence:
-        both = product(weight or [usual.weight], evidence or [usual.evidence])
-        ways = [replace(usual, weight=one, evidence=other) for one, other in both]
+    by_set = replace(usual, evidence=0.0, contrast=0.0)
+    ways = [replace(by_set, weight=0.0), by_set, replace(usual, contrast=0.0), usual]
+    if weight or evidence or contrast:
+        every = product(weight or [usual.weight], evidence or [usual.evidence], contrast or [usual.contrast])
+        ways = [replace(usual, weight=one, evidence=other, contrast=third) for one, other, third in every]
     found = {name: measure(model, name, data, cache, ways) for name in level or LEVELS}
     table = Table("level", "decoding", "units", "named first", "95 %", "within four", "distinct", "words")
     for name, rows in found.items():

@@ -4,13 +4,14 @@ import torch
 
 from describer.captioner import Captioner, CaptionerConfig
 from describer.inventory import Inventory
+from describer.phrasereader import PhraseReader
 from describer.vocabulary import Vocabulary
 
 PHRASES = ["dogs", "brown dogs", "striped objects", "red cars", "sky above water", "grass", "wheels of cars"]
 
 
-def small_captioner(seed: int = 0) -> Captioner:
-    """Width 32, random weights of the seed, the phrases above as inventory."""
+def small_captioner(seed: int = 0, reads_phrases: bool = False) -> Captioner:
+    """Width 32, random weights of the seed, the phrases above as inventory, which it reads if that is asked for."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary.train(PHRASES * 3, 50)
     own = {"channels": [8, 11, 13, 17], "semantic": 19}
@@ -19,6 +20,11 @@ def small_captioner(seed: int = 0) -> Captioner:
     captioner.vocabulary, captioner.inventory = vocabulary, Inventory(PHRASES)
     for weight in captioner.decoder.parameters():
         weight.data.mul_(1.5)  # far from uniform, so that orders are not ties
+    if reads_phrases:
+        reader = PhraseReader(captioner.encoder.n_features, len(PHRASES), width=11)
+        reader.layers[-1].weight.data.mul_(3)
+        reader.log_prior.copy_(torch.randn(len(PHRASES)).log_softmax(0))
+        captioner.take_reader(reader)
     return captioner.eval()
 
 

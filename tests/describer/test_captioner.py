@@ -10,7 +10,7 @@ import torch
 from describer.captioner import Captioner
 from describer.errors import WeightsError
 from describer.vocabulary import BOS, EOS
-from tests.describer.captioners import PHRASES, random_sets, small_captioner
+from tests.describer.captioners import PHRASES, random_features, random_sets, small_captioner
 
 
 def slow_log_prob(captioner, text, memory, present):
@@ -87,6 +87,26 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(2))
     assert torch.equal(captioner.encoder.maps(images)[-1], again.encoder.maps(images)[-1])
     assert not list(tmp_path.glob("*.bin"))
+
+
+def test_a_phrase_reader_comes_and_goes_with_its_weights(tmp_path):
+    captioner = small_captioner(reads_phrases=True)
+    captioner.save_pretrained(tmp_path)
+    again = Captioner.from_pretrained(tmp_path)
+    features, present = random_features(captioner)
+    assert torch.equal(captioner.read(features, present).each, again.read(features, present).each)
+    again.take_reader(None)
+    again.save_pretrained(tmp_path / "old")
+    old = Captioner.from_pretrained(tmp_path / "old")
+    assert old.phrase_reader is None
+    assert old.read(features, present).evidence().shape == (5, len(PHRASES))
+
+
+def test_another_inventory_than_the_weights_is_refused(tmp_path):
+    small_captioner(reads_phrases=True).save_pretrained(tmp_path)
+    (tmp_path / "inventory.txt").write_text("dogs\n")
+    with pytest.raises(WeightsError, match=r"must hold the 7 phrases that the weights read. Got 1 in .* Take it from"):
+        Captioner.from_pretrained(tmp_path)
 
 
 def test_pickled_weights_are_refused(tmp_path):

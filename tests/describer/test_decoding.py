@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from describer.decoding import (
     DecodingSettings,
     PMILogits,
     describe_sets,
+    evidence_of,
     generate_texts,
     says_more_than_is_likely,
     says_twice,
@@ -19,29 +21,87 @@ from describer.inventory import Inventory
 from tests.describer.captioners import PHRASES, random_features, random_sets, small_captioner
 
 
-def slow_evidence(captioner, text, exemplars):
-    """Mean over exemplars of log of p(text|x) / p(text), the phrases of the inventory being alike a priori."""
-
-    def score(exemplar, words):
-        standard = (exemplar - captioner.encoder.feature_mean) / captioner.encoder.feature_std
+def slow_phrase_pmi(captioner, exemplar):
+    """log p(phrase|x) / p(phrase) of every phrase, and log p(phrase): by its own output, or by vectors."""
+    standard = (exemplar - captioner.encoder.feature_mean) / captioner.encoder.feature_std
+    if captioner.phrase_reader is not None:
+        first, _, _, last = captioner.phrase_reader.layers
+        scores = (last.weight @ F.gelu(first.weight @ standard + first.bias) + last.bias).tolist()
+        priors = captioner.phrase_reader.log_prior.tolist()
+    else:
         read = captioner.reader(standard)
-        told = captioner.text_embedding(captioner.tokens([words]))[0]
-        return float(captioner.log_scale.exp() * (read / read.norm()) @ told)
+        told = [captioner.text_embedding(captioner.tokens([phrase]))[0] for phrase in PHRASES]
+        scores = [float(captioner.log_scale.exp() * (read / read.norm()) @ each) for each in told]
+        priors = [-math.log(len(PHRASES))] * len(PHRASES)
+    total = math.log(sum(math.exp(score) for score in scores))
+    return {p: (score - total - prior, prior) for p, score, prior in zip(PHRASES, scores, priors, strict=True)}
 
+
+def slow_nearest(captioner, text):
+    """The phrase itself, or the one whose vector is nearest."""
+    own = captioner.text_embedding(captioner.tokens([text]))[0]
+    near = {p: float(own @ captioner.text_embedding(captioner.tokens([p]))[0]) for p in PHRASES}
+    return text if text in PHRASES else max(PHRASES, key=lambda phrase: near[phrase])
+
+
+def slow_evidence(captioner, text, exemplars):
+    """Mean over exemplars of log of p(text|x) / p(text); a joined text is either of its parts."""
+    parts = [slow_nearest(captioner, part) for part in ([text] if text in PHRASES else text.split(" and "))]
     total = 0.0
     for exemplar in exemplars:
-        even = sum(math.exp(score(exemplar, phrase)) for phrase in PHRASES) / len(PHRASES)
-        total += score(exemplar, text) - math.log(even)
+        pmi = slow_phrase_pmi(captioner, exemplar)
+        given = sum(math.exp(pmi[part][0] + pmi[part][1]) for part in parts)
+        total += math.log(given / sum(math.exp(pmi[part][1]) for part in parts))
     return total / len(exemplars)
 
 
+def slow_common(captioner, features, present):
+    """Per phrase the log of the mean over units of exp(evidence), less for few units."""
+    total = dict.fromkeys(PHRASES, 0.0)
+    for exemplars, there in zip(features, present, strict=True):
+        for phrase in PHRASES:
+            total[phrase] += math.exp(slow_evidence(captioner, phrase, exemplars[there])) / len(features)
+    others = len(features) - 1
+    return {phrase: others / (others + 16) * math.log(mean) for phrase, mean in total.items()}
+
+
 @torch.inference_mode()
+@pytest.mark.parametrize("reads_phrases", [False, True])
+@pytest.mark.parametrize("batch_size", [2, 64])
+def test_what_the_layer_speaks_for_is_taken_off_by_plain_loops(reads_phrases, batch_size):
+    captioner = small_captioner(reads_phrases=reads_phrases)
+    features, present = random_features(captioner)
+    settings = DecodingSettings(evidence=3.0, contrast=0.7, shortlist=len(PHRASES), beam=3, n_best=99)
+    done = []
+    rows = describe_sets(captioner, features, present, settings, batch_size, done.append)
+    assert sum(done) == len(features) and max(done) <= batch_size
+    common = slow_common(captioner, features, present)
+    for unit, row in enumerate(rows):
+        told = {candidate.text: candidate.evidence for candidate in row if candidate.text in PHRASES}
+        for phrase in PHRASES:
+            alone = slow_evidence(captioner, phrase, features[unit][present[unit]])
+            assert told[phrase] == pytest.approx(alone - 0.7 * common[phrase], abs=1e-4)
+        order = [candidate.pmi + 3.0 * candidate.evidence for candidate in row]
+        assert order == sorted(order, reverse=True)
+
+
+@torch.inference_mode()
+def test_a_unit_alone_is_told_as_without_contrast():
+    captioner = small_captioner(reads_phrases=True)
+    features, present = random_features(captioner, n_units=1)
+    first, second = (describe_sets(captioner, features, present, DecodingSettings(contrast=c)) for c in (0.0, 1.0))
+    assert [c.text for c in first[0]] == [c.text for c in second[0]]
+    assert [c.evidence for c in first[0]] == pytest.approx([c.evidence for c in second[0]], abs=1e-6)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("reads_phrases", [False, True])
 @pytest.mark.parametrize("weight", [0.0, 5.0])
-def test_rerank_is_pmi_and_evidence_by_plain_loops(weight):
-    captioner = small_captioner()
+def test_rerank_is_pmi_and_evidence_by_plain_loops(weight, reads_phrases):
+    captioner = small_captioner(reads_phrases=reads_phrases)
     features, present = random_features(captioner)
     memory, _ = random_sets(captioner)
-    settings = DecodingSettings(weight=0.7, evidence=weight, shortlist=len(PHRASES), beam=3, n_best=99)
+    settings = DecodingSettings(weight=0.7, evidence=weight, contrast=0.0, shortlist=len(PHRASES), beam=3, n_best=99)
     rows = describe_sets(captioner, features, present, settings)
     generated = generate_texts(captioner, memory, present, settings)
     for unit in range(len(features)):
@@ -58,21 +118,34 @@ def test_rerank_is_pmi_and_evidence_by_plain_loops(weight):
 
 
 @torch.inference_mode()
-def test_expected_evidence_is_minus_the_divergence_of_beliefs_up_to_a_constant():
+@pytest.mark.parametrize("reads_phrases", [False, True])
+def test_joined_and_unknown_texts_have_the_evidence_of_their_phrases(reads_phrases):
+    captioner = small_captioner(reads_phrases=reads_phrases)
+    features, present = random_features(captioner)
+    texts = ["dogs and grass", "grass", "red dogs", "cars and brown objects", "red cars and red cars"]
+    rows = evidence_of(captioner, captioner.read(features, present), texts)
+    for unit, row in enumerate(rows):
+        wanted = {text: slow_evidence(captioner, text, features[unit][present[unit]]) for text in texts}
+        assert row == pytest.approx(wanted, abs=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("reads_phrases", [False, True])
+def test_expected_evidence_is_minus_the_divergence_of_beliefs_up_to_a_constant(reads_phrases):
     """KL(p(x|unit) || p(x|d)) = const - mean of log p(d|x) / p(d), the exemplars being all there is."""
-    captioner = small_captioner()
+    captioner = small_captioner(reads_phrases=reads_phrases)
     features, present = random_features(captioner, n_units=1)
-    embedded = captioner.exemplar_embedding(features[0][present[0]]).double()  # (exemplars, width)
-    scores = captioner.log_scale.exp() * embedded @ captioner.inventory_embedding().double().T
-    listener = torch.log_softmax(scores, 1)  # log p(d|x) where all d are alike a priori
+    rows = [slow_phrase_pmi(captioner, exemplar) for exemplar in features[0][present[0]]]
+    listener = torch.tensor([[pmi + prior for pmi, prior in row.values()] for row in rows]).double()  # log p(d|x)
     believed = torch.log_softmax(listener, 0)  # log p(x|d) by Bayes, all x alike a priori
-    unit = torch.full((len(embedded),), 1 / len(embedded), dtype=torch.float64)
+    unit = torch.full((len(rows),), 1 / len(rows), dtype=torch.float64)
     divergence = (unit[:, None] * (unit.log()[:, None] - believed)).sum(0)
-    joint = listener.logsumexp(0) - math.log(len(embedded))  # log p(d)
+    joint = listener.logsumexp(0) - math.log(len(rows))  # log p(d)
     pmi = (listener - joint).mean(0)
     assert torch.allclose(divergence, -pmi, atol=1e-9)
-    found = captioner.read(features, present).evidence(captioner.inventory_embedding())[0].double()
-    assert torch.allclose(found - found.mean(), listener.mean(0) - listener.mean(), atol=1e-4)
+    prior = torch.tensor([prior for _, prior in rows[0].values()]).double()
+    found = captioner.read(features, present).evidence()[0].double()
+    assert torch.allclose(found, listener.mean(0) - prior, atol=1e-4)
 
 
 @torch.inference_mode()
@@ -119,7 +192,7 @@ def test_sampling_leaves_the_callers_random_numbers_alone():
 
 @torch.inference_mode()
 def test_shortlist_is_the_phrases_with_most_evidence():
-    captioner = small_captioner()
+    captioner = small_captioner(reads_phrases=True)
     features, present = random_features(captioner)
     for unit, row in enumerate(shortlist(captioner, captioner.read(features, present), 3)):
         said = {p: slow_evidence(captioner, p, features[unit][present[unit]]) for p in PHRASES}
@@ -160,7 +233,15 @@ def test_no_units_are_no_descriptions():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"strategy": "guess"}, {"weight": -0.1}, {"evidence": -1.0}, {"beam": 0}, {"n_best": 0}, {"max_length": 0}],
+    [
+        {"strategy": "guess"},
+        {"weight": -0.1},
+        {"evidence": -1.0},
+        {"contrast": -1.0},
+        {"beam": 0},
+        {"n_best": 0},
+        {"max_length": 0},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(DescriberError, match="must be"):

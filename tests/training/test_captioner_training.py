@@ -1,6 +1,7 @@
 """Set-level lessons: what they hold, and that a captioner trained on them learns to name what sets share."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from describer.captioner import Captioner
 from describer.errors import RecipeError
 from describer.training import captioner as training
 from describer.training import train
-from describer.training.captioner import CaptionerRecipe, Judge, SetLessons, kinds_of, new_captioner, standardise
-from describer.training.corpus import CorpusBuilder
-from describer.training.regiontable import N_LOOKS, blobs, region_table
+from describer.training.captioner import CaptionerRecipe, SetLessons, kinds_of, new_captioner, standardise
+from describer.training.corpus import CorpusBuilder, concat
+from describer.training.judge import Judge
+from describer.training.phrasereader import PhraseLessons, teach_phrases
+from describer.training.regiontable import N_LOOKS, RegionTable, blobs, region_table
 
 COLOURS = {"red things": (200, 20, 20), "green things": (20, 150, 30), "blue things": (20, 40, 200)}
 OWN = {"channels": [8, 11, 13, 17], "semantic": 19}
@@ -165,7 +168,7 @@ def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
         "strangers": 0.0,
         "pairs": 0.0,
     }
-    fields |= {
+    fields |= {"phrase_steps": 60} | {
         name: getattr(recipe(tmp_path), name)
         for name in ("encoder", "n_tokens", "n_layers", "n_sets", "n_exemplars", "every", "dropout")
     }
@@ -179,14 +182,64 @@ def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
         with torch.inference_mode():
             scores = captioner.log_prob(list(COLOURS), captioner.encode(features, present), present)[0]
         assert list(COLOURS)[int(scores.argmax())] == phrase
+        evidence = captioner.read(features, present).evidence(captioner.phrases_of(list(COLOURS)))[0]
+        assert list(COLOURS)[int(evidence.argmax())] == phrase
+    assert captioner.config.n_phrases == len(captioner.inventory)
     assert json.loads((folder / "recipe.json").read_text())["steps"] == 120
 
 
 def test_the_judge_counts_shared_phrases_only(world):
     wanted, corpus, captioner, table = world
-    judge = Judge(captioner.inventory, corpus, table, wanted)
+    judge = Judge(captioner.inventory, corpus, table, wanted.n_exemplars)
     for shared in judge.shared:
         assert shared == ["things"] or (len(shared) == 2 and "things" in shared)
+
+
+def test_phrases_are_learnt_by_source_and_their_prior_is_how_often_they_are_shown(world, tmp_path):
+    _, corpus, captioner, table = world
+    others = coloured_corpus(n=3, seed=5, source="others", of_all=("rare things",))
+    both = concat([corpus, others])
+    more = region_table(captioner.encoder, others, tmp_path / "others.npy")
+    whole = RegionTable(np.concatenate([table.features, more.features]))
+    phrases = ["things", "rare things", *COLOURS]
+    lessons = PhraseLessons(both, whole, phrases, {"colours": 1.0, "others": 3.0}, n_regions=97, seed=0)
+    counts = dict.fromkeys(phrases, 0.0)
+    for step in range(200):
+        batch = lessons([step])
+        assert torch.allclose(batch["said"].sum(1), torch.ones(97))
+        for phrase, column in zip(phrases, batch["said"].T, strict=True):
+            counts[phrase] += float(column.sum()) / (97 * 200)
+    # each region has two phrases: a kind, said of the whole source, and one of three colours
+    assert counts["things"] == pytest.approx(0.25 / 2, abs=0.01)
+    assert counts["rare things"] == pytest.approx(0.75 / 2, abs=0.01)
+    assert torch.allclose(lessons.log_prior.exp(), torch.tensor(list(counts.values())), atol=0.01)
+    again = PhraseLessons(both, whole, phrases, {"colours": 1.0, "others": 3.0}, n_regions=97, seed=0)
+    assert all(torch.equal(lessons([5])[name], again([5])[name]) for name in ("features", "said"))
+
+
+def test_only_the_phrase_reader_is_taught(world, tmp_path):
+    _, corpus, captioner, table = world
+    before = {name: tensor.clone() for name, tensor in captioner.state_dict().items()}
+    teach_phrases(captioner, corpus, table, {}, tmp_path, steps=40, width=31)
+    after = captioner.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert captioner.config.n_phrases == len(captioner.inventory) and captioner.config.phrase_width == 31
+    for phrase in COLOURS:
+        features = torch.from_numpy(table.features[corpus.phrases[phrase][:5] * N_LOOKS].astype(np.float32))[None]
+        evidence = captioner.read(features, torch.ones(1, 5, dtype=torch.bool)).evidence()[0]
+        assert captioner.inventory.phrases[int(evidence.argmax())] == phrase
+
+
+def test_a_broken_training_of_phrases_goes_on_as_if_unbroken(world, tmp_path):
+    _, corpus, captioner, table = world
+    weights = []
+    for out in ("whole", "broken", "broken"):
+        teach_phrases(captioner, corpus, table, {}, tmp_path / out, steps=20, width=31)
+        weights.append(captioner.phrase_reader.state_dict())
+        if out == "broken":
+            shutil.rmtree(tmp_path / out / "phrases" / "checkpoints" / "checkpoint-20")
+    whole, *others = weights
+    assert all(torch.equal(whole[name], other[name]) for other in others for name in whole)
 
 
 @pytest.mark.parametrize(
