@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+import numpy as np
 from PIL import Image
 
 from describer.description import Description, ImageSource
@@ -224,10 +225,10 @@ class Atlas:
         if not colon or not re.fullmatch(r"\d+", number):
             example = f"{self.layers[0]}:0" if self.layers else "layer4:0"
             raise AtlasError(f"a unit must be given as LAYER:UNIT. Got {unit_id!r}. Try {example}.")
-        units = [int(unit) for unit in self.exemplars(layer).unit_ids]
-        if int(number) not in units:
-            near = sorted(units, key=lambda unit: abs(unit - int(number)))[:3]
-            shown = ", ".join(f"{layer}:{unit}" for unit in sorted(near))
+        units = self.exemplars(layer).unit_ids.numpy()
+        if not (units == int(number[:18])).any() or len(number) > 18:
+            near = np.sort(units[np.argsort(np.abs(units - int(number[:18])), kind="stable")[:3]])
+            shown = ", ".join(f"{layer}:{unit}" for unit in near.tolist())
             raise AtlasError(f"{layer} must have the unit. Got {number} of {len(units)} described. Nearest: {shown}.")
         return layer, int(number)
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from describer.description import Description
 from describer.errors import AtlasError
+from describer.rownumbers import RowNumbers
 
 Row = dict[str, Any]
 
@@ -103,6 +104,7 @@ class UnitTable:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._opened: Any = None
+        self._numbers: RowNumbers | None = None
 
     def replace(self, layer: str, method: str, rows: list[Row]) -> None:
         """Make `rows` all there is of the layer and method, in one commit."""
@@ -115,13 +117,34 @@ class UnitTable:
         merge = merge.when_matched_update_all().when_not_matched_insert_all()
         kept = pa.schema([table.schema.field(name) for name in SCHEMA.names])  # what candidates held when it was made
         merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=kept))
+        self._numbers = None
 
-    def rows(self, layer: str | None = None) -> list[Row]:
-        """The rows of one layer, or of all, in no order; numbers that are not known are None."""
+    def rows(self, layer: str | None = None, brief: bool = False) -> list[Row]:
+        """The rows of one layer, or of all, in no order; numbers that are not known are None.
+
+        `brief` leaves out what is nested: candidates, meanings, other scores.
+        """
         query = self._table(create=False).search()
         if layer is not None:
             query = query.where(f"layer = {_quoted(layer)}")
-        return [_as_read(row) for row in query.limit(None).to_arrow().to_pylist()]
+        return self._read(query.limit(None), brief)
+
+    def rows_of(self, units: Sequence[tuple[str, int]], brief: bool = False) -> list[Row]:
+        """The rows of some units, each (layer, unit), in no order; only these are read."""
+        table = self._table(create=False)
+        self._numbers = self._numbers or RowNumbers(table)
+        numbers = self._numbers.of(units)
+        return self._read(table.take_row_ids(numbers), brief) if numbers else []
+
+    def _read(self, query: Any, brief: bool) -> list[Row]:
+        if brief:
+            query = query.select([name for name in self._table(create=False).schema.names if name not in NESTED])
+        return [_as_read(row) for row in query.to_arrow().to_pylist()]
+
+    def columns(self, layer: str, names: Sequence[str]) -> pa.Table:
+        """Some columns of a layer's rows, in no order, as they are kept."""
+        query = self._table(create=False).search().where(f"layer = {_quoted(layer)}")
+        return query.select([*names]).limit(None).to_arrow()
 
     def version(self) -> int:
         """A number that grows with every change; 0 where there is no table yet."""

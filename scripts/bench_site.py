@@ -1,7 +1,8 @@
 """Measures the pages of an atlas: seconds until `describer serve` answers, and waits of readers who all come at once.
 
 python scripts/bench_site.py atlas                   # 50 readers of 20 pages each, loopback, a fresh server
-python scripts/bench_site.py atlas --readers 10 --pages 5 --out numbers.json
+python scripts/bench_site.py atlas --rest 0          # who ask for the next page at once, as no reader does
+python scripts/bench_site.py --units 1000000         # of a drawn atlas, which needs 4 GB of the temporary folder
 """
 
 import json
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -25,13 +27,26 @@ PATIENCE = 120
 
 
 def main(
-    atlas: Path,
+    atlas: Annotated[Path | None, typer.Argument()] = None,
+    units: Annotated[int, typer.Option(help="of an atlas drawn for this, where none is named")] = 1_000_000,
     readers: int = 50,
     pages: int = 20,
+    rest: Annotated[float, typer.Option(help="mean seconds from a page to the next one, exponential")] = 1.0,
     seed: int = 7,
     out: Annotated[Path | None, typer.Option(metavar="JSON", help="write the numbers here")] = None,
 ) -> None:
     """Seconds to the first page; then the median, p95 and longest wait of the first page of each reader and of all."""
+    with TemporaryDirectory(prefix="describer-bench-") as passing:
+        if atlas is None:
+            from bench_search import DrawnIndex
+
+            atlas = Path(passing)
+            DrawnIndex(seed, units).write_atlas(atlas)
+        measure(atlas, readers, pages, rest, seed, out)
+
+
+def measure(atlas: Path, readers: int, pages: int, rest: float, seed: int, out: Path | None) -> None:
+    """One server, its readers, and what they waited."""
     load, start = os.getloadavg()[0], time.perf_counter()
     command = [sys.executable, "-c", "from describer.cli import app; app()", "serve", str(atlas), "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -42,10 +57,11 @@ def main(
         fetch(HTTPConnection(place, timeout=PATIENCE), "/")
         answered = time.perf_counter() - start
         fetch(HTTPConnection(place, timeout=PATIENCE), "/api/search?q=anything")  # until the search is ready
-        waits = everybody(place, addresses(place), readers, pages, seed)
+        waits = everybody(place, addresses(place), readers, pages, rest, seed)
     finally:
         server.terminate()
         server.wait(PATIENCE)
+    typer.echo(f"{readers} readers of {pages} pages each, each page followed by {rest:g} s of reading on average")
     first, every = [each[0] for each in waits], [wait for each in waits for wait in each]
     found = {"load": load, "said_s": said, "first_page_s": answered, "first": spread(first), "all": spread(every)}
     typer.echo(
@@ -66,8 +82,8 @@ def addresses(place: str) -> list[str]:
     return found + [f"{each['url']}/{unit}" for each in probed for unit in range(min(each["units"], 32))]
 
 
-def everybody(place: str, known: Sequence[str], readers: int, pages: int, seed: int) -> list[list[float]]:
-    """Milliseconds that each of the readers waited for each of its pages; all begin at once."""
+def everybody(place: str, known: Sequence[str], readers: int, pages: int, rest: float, seed: int) -> list[list[float]]:
+    """Milliseconds that each of the readers waited for each of its pages; all begin within the time of one rest."""
     together = Barrier(readers)
 
     def reads(reader: int) -> list[float]:
@@ -78,6 +94,7 @@ def everybody(place: str, known: Sequence[str], readers: int, pages: int, seed: 
         )
         together.wait()
         for _ in range(pages):
+            time.sleep(chance.expovariate(1 / rest) if rest else 0)
             begun = time.perf_counter()
             fetch(connection, chance.choice(known))
             waits.append(1000 * (time.perf_counter() - begun))

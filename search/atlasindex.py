@@ -61,13 +61,18 @@ class Index:
     @classmethod
     def open(cls, atlas: Atlas, meanings: Meanings, progress: Progress | None = None, name: str = "") -> "Index":
         """The index in the atlas, made where there is none that fits; on a read-only disk for this process only."""
-        key = hashlib.sha256(f"{FORMAT} {atlas.stamp()} {meanings.key}".encode()).hexdigest()[:16]
-        folder = atlas.path / FOLDER / key
+        folder = cls.folder(atlas, meanings)
         if not folder.is_dir():
             if not any(entry.probed for entry in atlas.meta.layers):
                 raise AtlasError(f"{atlas.path} must have a finished layer. Got none. Repeat the describe command.")
             folder = _made(atlas, meanings, folder, progress or _silent)
         return cls(atlas, name or str(atlas.path), meanings, IndexTables(folder))
+
+    @staticmethod
+    def folder(atlas: Atlas, meanings: Meanings) -> Path:
+        """Where the index of an atlas lies, made or not."""
+        key = hashlib.sha256(f"{FORMAT} {atlas.stamp()} {meanings.key}".encode()).hexdigest()[:16]
+        return atlas.path / FOLDER / key
 
     @property
     def layers(self) -> list[str]:

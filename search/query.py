@@ -131,8 +131,9 @@ class Question:
 
     @property
     def depth(self) -> int:
-        """Length of every list that goes into the answer."""
-        return max(self.k, CANDIDATES)
+        """Length of every list that goes into the answer; neighbours alone are the answer."""
+        alone = self.text is None and self.image is None
+        return self.k if alone else max(self.k, CANDIDATES)
 
 
 def quoted(texts: Sequence[str]) -> str:

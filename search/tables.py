@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float
 from scipy import sparse
 from torch import Tensor
 
+from describer.rownumbers import RowNumbers
 from describer.search.query import quoted
 from describer.unittable import Row
 
@@ -142,6 +143,15 @@ class IndexTables:
                 found[row] = torch.tensor(known[place]) if place in known else torch.nan
         return found
 
+    def all_vectors(self) -> tuple[list[tuple[str, int]], Float[Tensor, "units width"]]:
+        """(layer, unit) and vector of every unit that has exemplars, in the order of their places."""
+        columns = ["place", "layer", "unit", "vector"]
+        found = self._words.search().where("vector IS NOT NULL").select(columns).limit(None).to_arrow()
+        _, first = np.unique(found["place"].to_numpy(), return_index=True)
+        found = found.take(first)
+        units = list(zip(found["layer"].to_pylist(), found["unit"].to_pylist(), strict=True))
+        return units, torch.from_numpy(_flat(found["vector"]).reshape(len(units), self.width).copy())
+
     def rows(self, units: Sequence[tuple[str, int]], where: str | None) -> dict[tuple[str, int], Row]:
         """(layer, unit) -> the first row of those of these units that pass `where`, captions before others."""
         layers = sorted({layer for layer, _ in units})
@@ -168,9 +178,12 @@ class IndexTables:
 
     def place(self, layer: str, unit: int) -> int | None:
         """The number of a unit in the index."""
-        condition = f"layer = {quoted([layer])} AND unit = {int(unit)}"
-        rows = self._words.search().where(condition).select(["place"]).limit(1).to_list()
-        return int(rows[0]["place"]) if rows else None
+        numbers = self._numbers.of([(layer, unit)])
+        return int(self._words.take_row_ids(numbers[:1]).select(["place"]).to_arrow()["place"][0]) if numbers else None
+
+    @cached_property
+    def _numbers(self) -> RowNumbers:
+        return RowNumbers(self._words)
 
     @cached_property
     def exemplar_images(self) -> sparse.csr_array:
@@ -201,6 +214,7 @@ def _make_indexes(words: Any) -> None:
     words.create_index("description", config=FTS())
     words.create_index("place", config=BTree())
     if len(words) > EXACT:
+        words.create_index("unit", config=BTree())
         words.create_index("layer", config=Bitmap())
         words.create_index("method", config=Bitmap())
         words.create_index("has_formula", config=Bitmap())

@@ -16,7 +16,7 @@ def unit_json(links: Links, library: Library, sheet: UnitSheet) -> dict[str, Any
     """All that the atlas knows of a unit: its rows as `describer units --json` has them, exemplars, neighbours."""
     from describer.search.examples import with_examples  # brings torch
 
-    rows = library.rows(sheet.layer).get(sheet.unit, [])
+    rows = library.rows_of(sheet.layer, sheet.unit)
     exemplars = [
         {"image": shown.image, "activation": shown.activation, "picture": links.picture(shown.image)}
         for shown in sheet.exemplars

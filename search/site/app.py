@@ -97,8 +97,8 @@ class Site:
         """Get all that a unit's page and the search need, so that readers need not wait for it."""
         with suppress(DescriberError):
             probed = [entry.name for entry in self.library.meta.layers if entry.probed]
-            for card in [card for layer in probed[:1] for card in self.library.cards(layer)[:1]]:
-                self.library.sheet(card.layer, card.unit)
+            for layer in probed[:1]:
+                self.library.sheet(layer, int(self.library.exemplars(layer).unit_ids[0]))
         with suppress(DescriberError):
             self.find("anything", 1, "", "fused")
 

@@ -126,7 +126,7 @@ class Export:
         """The grid in the order of units and by score, and the pictures it shows of them."""
         home, cards = folder_name(layer), self.library.cards(layer)
         for by_score in (False, True):
-            for number in range(1, n_pages(cards) + 1):
+            for number in range(1, n_pages(len(cards)) + 1):
                 query = GridQuery(by_score=by_score, page=number)
                 text = self.pages.layer(FileLinks(1), layer, query)
                 self._write(f"{home}/{layer_file(by_score, number)}", text.encode())

@@ -14,7 +14,8 @@ from PIL.Image import Image
 
 from describer.errors import DescriberError
 from describer.search.query import Hit
-from describer.search.site.library import Card, Library
+from describer.search.site.cards import Card
+from describer.search.site.library import Library
 from describer.search.site.trying import Model, ranked
 
 WAYS = {"fused": "words and meaning", "reranked": "the captioner's own PMI (slower)", "words": "words alone"}
@@ -55,6 +56,7 @@ class Finder:
         self._library = library
         self._kept: tuple[Any, Any] | None = None
         self._ready = False
+        self._alike: Any = None
 
     @property
     def _searcher(self) -> Any:
@@ -63,6 +65,7 @@ class Finder:
 
         if self._kept is None or self._kept[0] is not self._library.atlas:
             self._kept, self._ready = (self._library.atlas, Searcher(self._library.atlas)), False
+            self._alike = None
         return self._kept[1]
 
     def by_text(self, text: str, k: int, layer: str, how: str, least: float | None = None) -> list[Found]:
@@ -79,13 +82,23 @@ class Finder:
 
     def like(self, layer: str, unit: int, k: int) -> list[Found]:
         """Units that mean the same; none before the first search, which reads the index."""
+        from describer.search.site.neighbours import Alike
+        from describer.search.tables import EXACT
+
         searcher = self._searcher
         if not self._ready:
             return []
-        return self._cards(searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning"))
+        tables = searcher.indexes[0].tables
+        if len(tables) > EXACT:
+            return self._cards(searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning"))
+        self._alike = self._alike or Alike(tables)
+        near = self._alike.of(layer, unit, k)
+        cards = self._library.cards_of([(each.layer, each.unit) for each in near])
+        return [Found(card, NAMES["cosine"].format(each.likeness)) for card, each in zip(cards, near, strict=True)]
 
     def _cards(self, hits: Sequence[Hit]) -> list[Found]:
-        return [Found(self._library.card(hit.layer, hit.unit), _note(hit)) for hit in hits]
+        cards = self._library.cards_of([(hit.layer, hit.unit) for hit in hits])
+        return [Found(card, _note(hit)) for card, hit in zip(cards, hits, strict=True)]
 
 
 def _only(layer: str) -> tuple[str, ...]:

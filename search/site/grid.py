@@ -9,9 +9,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from describer.search.site.library import Card
+from describer.search.site.cards import Card
 
+T = TypeVar("T")
 PER_PAGE = 48
 KINDS = {
     "described": "described",
@@ -75,14 +77,14 @@ class GridQuery:
         return high and told and kinds.get(self.kind, True) and all(w in text for w in self.words.lower().split())
 
 
-def page_of(cards: Sequence[Card], page: int) -> list[Card]:
-    """The units of one page, the first is 1."""
-    return list(cards[(page - 1) * PER_PAGE : page * PER_PAGE])
+def page_of(units: Sequence[T], page: int) -> list[T]:
+    """Those of one page, the first is 1."""
+    return list(units[(page - 1) * PER_PAGE : page * PER_PAGE])
 
 
-def n_pages(cards: Sequence[Card]) -> int:
-    """Pages that the units fill, at least one."""
-    return max(-(-len(cards) // PER_PAGE), 1)
+def n_pages(n_units: int) -> int:
+    """Pages that so many units fill, at least one."""
+    return max(-(-n_units // PER_PAGE), 1)
 
 
 def number(text: str) -> float | None:

@@ -10,8 +10,8 @@ the manifest, the table and numbers of the exemplars alone; whatever brings torc
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 from describer.errors import AtlasError
 from describer.manifest import LayerEntry, Manifest
+from describer.search.site.cards import SCORED, Card, LayerView, by_score, make_card, rank
 from describer.search.site.outlines import mask_outlines, outlines
 from describer.search.site.sheet import (
     Beside,
@@ -35,92 +36,24 @@ from describer.search.site.sheet import (
     cut,
     facts_of,
     meanings_of,
-    score_of,
-    silence,
     verdict_of,
 )
 from describer.unittable import Row, UnitTable
 
-METHODS = ("caption", "vlm", "translation", "formula", "concept")
-"Whose words come first; methods of other names follow."
 FINE, COARSE = 40, 20
 "Cells a side from which outlines are drawn: on the page of a unit, in a grid."
 IN_GRID = 4
 "Exemplars shown in a grid."
 N_NEIGHBOURS = 8
 N_CANDIDATES = 12
-KEPT = 6
-"Layers whose exemplars stay in memory."
+KEPT, FEW = 6, 2
+"Layers whose exemplars stay in memory; large layers whose cards do."
+LARGE, AT_A_GLANCE = 10_000, 50_000
+"Units of a layer that is read unit by unit; units of an atlas whose first page says of layers but how many they have."
 LARGEST = 2_000_000
 "Bytes of a picture file that is passed on; ours have a few thousand."
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Card:
-    """A unit in a grid or a list."""
-
-    layer: str
-    unit: int
-    text: str | None
-    told: str
-    "its words, or why there are none"
-    method: str | None
-    score: float | None
-    formula: str | None
-    dead: bool
-    activation: float | None
-    methods: tuple[str, ...]
-    measure: str = ""
-    "what the score is: r on other images, PMI or IoU"
-    interval: tuple[float, float] | None = None
-    "of r, 95 %"
-    reliable: bool | None = None
-    "None: not judged"
-    withdrawn: str | None = None
-    "words that were taken back, where the unit has no others"
-
-    @property
-    def id(self) -> str:
-        """The name of the unit."""
-        return f"{self.layer}:{self.unit}"
-
-
-@dataclass(frozen=True)
-class LayerView:
-    """A layer at a glance."""
-
-    name: str
-    n_units: int
-    "of the layer, probed or not"
-    height: int
-    width: int
-    probed: bool
-    methods: tuple[str, ...]
-    cards: tuple[Card, ...]
-
-    @property
-    def described(self) -> int:
-        """Units with words."""
-        return sum(card.text is not None for card in self.cards)
-
-    @property
-    def dead(self) -> int:
-        """Units that never fire."""
-        return sum(card.dead for card in self.cards)
-
-    @property
-    def withdrawn(self) -> int:
-        """Units whose words were taken back."""
-        return sum(card.withdrawn is not None for card in self.cards)
-
-    @property
-    def best(self) -> list[Card]:
-        """A few units whose words are sure, no text twice."""
-        told = [card for card in self.cards if card.score is not None and card.text is not None]
-        ranked = sorted(told, key=lambda card: -(card.score or 0))
-        return list({card.text: card for card in reversed(ranked)}.values())[::-1][:4]
 
 
 class Library:
@@ -132,16 +65,20 @@ class Library:
         self._atlas: Any = None
         self._seen = self.stamp
         self._reading = RLock()
+        self._locks: dict[tuple[Any, ...], RLock] = {}
+        self._table = UnitTable(self.path)
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     @property
     def meta(self) -> Manifest:
         """What the atlas has, as it is now."""
-        with self._reading:
-            stamp = self.stamp
-            if stamp != self._seen:
-                self._meta, self._atlas, self._seen, self._kept = Manifest.read(self.path), None, stamp, {}
-            return self._meta
+        if self.stamp != self._seen:
+            with self._reading:
+                if (stamp := self.stamp) != self._seen:
+                    self._meta, self._atlas, self._kept = Manifest.read(self.path), None, {}
+                    self._table = UnitTable(self.path)  # one that is open stays what it was
+                    self._seen = stamp
+        return self._meta
 
     @property
     def atlas(self) -> Any:  # Atlas, whose module brings torch
@@ -158,34 +95,74 @@ class Library:
         return self.meta.layer(layer) or self.atlas.entry(layer)
 
     def overview(self) -> list[LayerView]:
-        """All layers in the order of the model."""
+        """All layers in the order of the model; of more than AT_A_GLANCE units in all none is read."""
+        entries = self.meta.layers
+        few = sum(entry.units for entry in entries if entry.probed) <= AT_A_GLANCE
+        cards = [tuple(self.cards(entry.name)) if few else () for entry in entries]
         return [
-            LayerView(e.name, e.units, e.height, e.width, e.probed, e.methods, tuple(self.cards(e.name)))
-            for e in self.meta.layers
+            LayerView(e.name, e.units, e.height, e.width, e.probed, e.methods, of_layer)
+            for e, of_layer in zip(entries, cards, strict=True)
         ]
 
     def cards(self, layer: str, method: str | None = None) -> list[Card]:
         """Every unit of a layer, ascending; told by `method`, else by the first one that has words for it."""
-        return self._keep(("cards", layer, method), lambda: self._cards(layer, method))
+        room = FEW if self._large(layer) else None
+        return self._keep(("large" if room else "cards", layer, method), lambda: self._cards(layer, method), room)
 
     def _cards(self, layer: str, method: str | None) -> list[Card]:
         if not self.entry(layer).probed:
             return []
-        rows, dead = self.rows(layer), self._dead(layer)
-        return [_card(layer, unit, rows.get(unit, []), dead[unit], method) for unit in sorted(dead)]
+        rows, dead = self._read(layer, brief=True) if self._large(layer) else self._rows(layer), self._dead(layer)
+        return [make_card(layer, unit, rows.get(unit, []), dead[unit], method) for unit in sorted(dead)]
 
-    def rows(self, layer: str) -> dict[int, list[Row]]:
-        """Unit -> its rows, one a method, the method whose words come first ahead."""
+    def cards_of(self, units: Sequence[tuple[str, int]]) -> list[Card]:
+        """The cards of some units of any layers, in this order; AtlasError where the atlas has one not."""
+        large = self._by_layer(self._table.rows_of([u for u in dict.fromkeys(units) if self._large(u[0])], brief=True))
+        made = []
+        for layer, unit in units:
+            rows = (large.get(layer, {}) if self._large(layer) else self._rows(layer)).get(unit, [])
+            dead = rows[0]["dead"] if rows else bool(self.exemplars(layer).dead[self._position(layer, unit)])
+            made.append(make_card(layer, unit, rows, dead))
+        return made
 
-        def read() -> dict[int, list[Row]]:
-            found: dict[int, list[Row]] = {}
-            finished = self.entry(layer).methods
-            for row in UnitTable(self.path).rows(layer) if finished else ():
-                if row["method"] in finished:
-                    found.setdefault(row["unit"], []).append(row)
-            return {unit: sorted(rows, key=_rank) for unit, rows in found.items()}
+    def in_order(self, layer: str, score_first: bool = False) -> Sequence[int] | None:
+        """The units of a large layer, ascending or the highest score first; None: not large, so that cards tell."""
+        if not self._large(layer) or not self.entry(layer).probed:
+            return None
 
-        return self._keep(("rows", layer), read)
+        def read() -> Any:
+            units = np.sort(self.exemplars(layer).unit_ids.numpy())
+            scored = score_first and self.entry(layer).methods
+            return (by_score(units, self._table.columns(layer, SCORED)) if scored else units).tolist()
+
+        return self._keep(("order", layer, score_first), read)  # type: ignore[no-any-return]
+
+    def rows_of(self, layer: str, unit: int) -> list[Row]:
+        """The rows of a unit, one a method, the method whose words come first ahead."""
+        rows = self._read_unit(layer, unit) if self._large(layer) else self._rows(layer)
+        return rows.get(unit, [])
+
+    def _read_unit(self, layer: str, unit: int) -> dict[int, list[Row]]:
+        return self._by_layer(self._table.rows_of([(layer, unit)])).get(layer, {})
+
+    def _rows(self, layer: str) -> dict[int, list[Row]]:
+        return self._keep(("rows", layer), lambda: self._read(layer))
+
+    def _read(self, layer: str, brief: bool = False) -> dict[int, list[Row]]:
+        rows = self._table.rows(layer, brief) if self.entry(layer).methods else []
+        return self._by_layer(rows).get(layer, {})
+
+    def _by_layer(self, rows: Sequence[Row]) -> dict[str, dict[int, list[Row]]]:
+        """Layer -> unit -> its rows of finished methods."""
+        found: dict[str, dict[int, list[Row]]] = {}
+        for row in sorted(rows, key=rank):
+            if row["method"] in self.entry(row["layer"]).methods:
+                found.setdefault(row["layer"], {}).setdefault(row["unit"], []).append(row)
+        return found
+
+    def _large(self, layer: str) -> bool:
+        """Whether its units are read as they are asked for."""
+        return self.entry(layer).units > LARGE
 
     def exemplars(self, layer: str) -> Any:  # Exemplars
         """The exemplars of a layer; those of the last few layers are kept."""
@@ -203,17 +180,29 @@ class Library:
 
     def shown(self, layer: str, unit: int, n_shown: int | None = None, cells: int = FINE) -> tuple[Shown, ...]:
         """The strongest exemplars of a unit with the outlines of its mask."""
+        return self.shown_of([(layer, unit)], n_shown, cells)[0]
+
+    def shown_of(
+        self, units: Sequence[tuple[str, int]], n_shown: int | None = None, cells: int = FINE
+    ) -> list[tuple[Shown, ...]]:
+        """The strongest exemplars of some units; the rims of all masks are followed in one go."""
+        if not units:
+            return []
         from describer.upsample import Padding, upsample
 
-        exemplars = self.exemplars(layer)
-        position = self._position(layer, unit)
-        ranks = [rank for rank, image in enumerate(exemplars.images[position].tolist()) if image >= 0][:n_shown]
-        padding: Padding = "zeros" if exemplars.compat == "milan" else "border"
-        fine = upsample(exemplars.maps[position, ranks], cells, padding).numpy()
-        threshold, dead = float(exemplars.threshold[position]), bool(exemplars.dead[position])
-        images, levels = exemplars.images[position].tolist(), exemplars.activations[position].tolist()
-        lines = [""] * len(ranks) if dead else outlines(fine, threshold)
-        return tuple(Shown(images[rank], line, levels[rank]) for rank, line in zip(ranks, lines, strict=True))
+        pictures: list[list[tuple[int, float]]] = []
+        heights = [np.empty((0, cells, cells), np.float32)]
+        for layer, unit in units:
+            exemplars, position = self.exemplars(layer), self._position(layer, unit)
+            images, levels = exemplars.images[position].tolist(), exemplars.activations[position].tolist()
+            seen = [(rank, image) for rank, image in enumerate(images) if image >= 0][:n_shown]
+            pictures.append([(image, levels[rank]) for rank, image in seen])
+            padding: Padding = "zeros" if exemplars.compat == "milan" else "border"
+            fine = upsample(exemplars.maps[position, [rank for rank, _ in seen]], cells, padding)
+            above = fine - (math.inf if exemplars.dead[position] else exemplars.threshold[position])
+            heights.append(above.numpy())
+        lines = iter(outlines(np.concatenate(heights), 0.0))
+        return [tuple(Shown(image, next(lines), level) for image, level in own) for own in pictures]
 
     def masks(self, layer: str, unit: int, size: int) -> Bool[np.ndarray, "exemplars size size"]:
         """The masks of a unit's exemplars, strongest first."""
@@ -229,8 +218,8 @@ class Library:
     def sheet(self, layer: str, unit: int) -> UnitSheet:
         """All about one unit; AtlasError where the atlas has it not."""
         exemplars, position = self.exemplars(layer), self._position(layer, unit)
-        units = sorted(exemplars.unit_ids.tolist())
-        place = units.index(unit)
+        units = exemplars.unit_ids.numpy()
+        before, after = units[units < unit], units[units > unit]
         activations = exemplars.activations[position].tolist()
         shown = self.shown(layer, unit)
         levels = getattr(exemplars, "levels", None)
@@ -241,11 +230,11 @@ class Library:
             threshold=self.threshold(layer, unit),
             peak=max(activations) if shown else None,
             exemplars=shown,
-            tellings=tuple(self._telling(row) for row in self.rows(layer).get(unit, [])),
+            tellings=tuple(self._telling(row) for row in self.rows_of(layer, unit)),
             levels=() if levels is None else tuple(levels[position].tolist()),
-            previous=units[place - 1] if place else None,
-            following=units[place + 1] if place + 1 < len(units) else None,
-            position=place + 1,
+            previous=int(before.max()) if len(before) else None,
+            following=int(after.min()) if len(after) else None,
+            position=len(before) + 1,
             n_units=len(units),
             neighbours=tuple(self.coactive(layer, unit)),
             evidence=self.evidence(layer, unit),
@@ -260,17 +249,19 @@ class Library:
 
     def coactive(self, layer: str, unit: int) -> list[Beside]:
         """Units that share exemplar images with this one, nearest first."""
+        near = self._neighbours.of(layer, unit, N_NEIGHBOURS)
+        cards = self.cards_of([(each.layer, each.unit) for each in near])
+        return [Beside(c.layer, c.unit, c.told, n.likeness) for c, n in zip(cards, near, strict=True)]
+
+    @property
+    def _neighbours(self) -> Any:  # Neighbours, whose module brings scipy
         from describer.search.site.neighbours import Neighbours
 
-        near = self._keep(("neighbours",), lambda: Neighbours(self.atlas)).of(layer, unit, N_NEIGHBOURS)
-        return [Beside(n.layer, n.unit, self.card(n.layer, n.unit).told, n.likeness) for n in near]
+        return self._keep(("neighbours",), lambda: Neighbours(self.atlas))
 
     def card(self, layer: str, unit: int) -> Card:
         """One unit in short; AtlasError where the atlas has it not."""
-        by_unit = self._keep(("by unit", layer), lambda: {card.unit: card for card in self.cards(layer)})
-        if unit not in by_unit:
-            self._position(layer, unit)
-        return by_unit[unit]
+        return self.cards_of([(layer, unit)])[0]
 
     def picture(self, image: int) -> bytes:
         """The JPEG of an exemplar image; AtlasError where the atlas has none."""
@@ -312,26 +303,25 @@ class Library:
         return found
 
     def _position(self, layer: str, unit: int) -> int:
-        places = self._keep(
-            ("places", layer), lambda: {int(u): row for row, u in enumerate(self.exemplars(layer).unit_ids)}
-        )
-        if unit not in places:
-            self.atlas.locate(f"{layer}:{unit}")
-        return places[unit]
+        places = np.flatnonzero(self.exemplars(layer).unit_ids.numpy() == unit)
+        if not len(places):
+            self.atlas.locate(f"{layer}:{unit}")  # says which there are
+        return int(places[0])
 
     def _keep(self, key: tuple[Any, ...], read: Callable[[], T], room: int | None = None) -> T:
         """What was read before, or is read now, once for all who ask; of its kind only the last `room` are kept."""
         _ = self.meta
-        if key in self._kept:
-            return self._kept[key]
-        with self._reading:
-            if key in self._kept:  # by somebody else, meanwhile
-                return self._kept[key]
+        kept = self._kept  # of the atlas as it is now
+        with suppress(KeyError):
+            return kept[key]  # type: ignore[no-any-return]
+        with self._locks.setdefault(key, RLock()):
+            with suppress(KeyError):  # read by somebody else, meanwhile
+                return kept[key]  # type: ignore[no-any-return]
             value = read()
             if room is not None:
-                for old in [other for other in list(self._kept) if other[0] == key[0]][: -room + 1 or None]:
-                    self._kept.pop(old, None)
-            self._kept[key] = value
+                for old in [other for other in list(kept) if other[0] == key[0]][: -room + 1 or None]:
+                    kept.pop(old, None)
+            kept[key] = value
             return value
 
     @property
@@ -341,35 +331,6 @@ class Library:
             return (self.path / "atlas.json").stat().st_mtime_ns
         except OSError:
             return 0
-
-
-def _rank(row: Row) -> tuple[int, str]:
-    method = row["method"]
-    return (METHODS.index(method) if method in METHODS else len(METHODS), method)
-
-
-def _card(layer: str, unit: int, rows: list[Row], dead: bool, method: str | None) -> Card:
-    wanted = [row for row in rows if method in (None, row["method"])]
-    row = next((row for row in wanted if row["description"]), wanted[0] if wanted else None)
-    formula = next((row["formula"] for row in rows if row["formula"] and row["reliable"] is not False), None)
-    text, verdict = (cut(row["description"]), verdict_of(row)) if row else (None, None)
-    score, measure = score_of(row) if row else (None, "")
-    return Card(
-        layer,
-        unit,
-        text,
-        text or silence(dead, bool(wanted)),
-        row["method"] if row else None,
-        score,
-        cut(formula) if formula != (row and row["description"]) else None,
-        dead,
-        row["activation"] if row else None,
-        tuple(each["method"] for each in rows),
-        measure,
-        (verdict.low, verdict.high) if verdict else None,
-        verdict.reliable if verdict else None,
-        verdict.withdrawn if verdict else None,
-    )
 
 
 def _jpeg(folder: Path, image: int) -> bytes:

@@ -1,9 +1,11 @@
-"""Units that fire on the same pictures.
+"""Units that fire on the same pictures, and units that mean the same.
 
     neighbours = Neighbours(atlas)
     neighbours.of("layer4", 483, 8)      # [Neighbour("layer3", 12, 0.36), …] nearest first, over all layers
+    Alike(index.tables).of("layer4", 483, 8)
 
-Two units are as near as their sets of exemplar images are alike: images of both, as a fraction of images of either.
+Two units are as near as their sets of exemplar images are alike: images of both, as a fraction of images of either; or,
+by meaning, as the cosine of their exemplars' vectors.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from jaxtyping import Int64
 from scipy import sparse
 
 from describer.atlas import Atlas
+from describer.search.tables import IndexTables
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Neighbour:
     layer: str
     unit: int
     likeness: float
-    "images of both as a fraction of the images of either, above 0 and at most 1"
+    "images of both as a fraction of the images of either, above 0 and at most 1; or a cosine"
 
 
 class Neighbours:
@@ -30,30 +33,56 @@ class Neighbours:
 
     def __init__(self, atlas: Atlas) -> None:
         found = [(entry.name, atlas.exemplars(entry.name)) for entry in atlas.meta.layers if entry.probed]
-        self._units = [(name, int(unit)) for name, exemplars in found for unit in exemplars.unit_ids]
-        self._place = {unit: row for row, unit in enumerate(self._units)}
+        self._layers = [name for name, _ in found]
+        self._units = [exemplars.unit_ids.numpy() for _, exemplars in found]
+        self._first = np.cumsum([0, *map(len, self._units)])
         n_images = max(atlas.meta.n_images, 1)
         blocks = [_incidence(exemplars.images.numpy(), n_images) for _, exemplars in found]
-        self._fires = sparse.vstack(blocks, format="csr") if blocks else sparse.csr_array((0, n_images), dtype=np.int64)
+        self._fires = sparse.vstack(blocks, format="csr") if blocks else sparse.csr_array((0, n_images), dtype=np.int32)
         self._by_image = self._fires.T.tocsr()
         self._sizes = np.asarray(self._fires.sum(1)).ravel()
 
     def of(self, layer: str, unit: int, n_wanted: int) -> list[Neighbour]:
         """The nearest units, ties in the order of the atlas; none that shares no image."""
-        row = self._place.get((layer, unit))
-        if row is None:
+        number = self._layers.index(layer) if layer in self._layers else None
+        rows = np.flatnonzero(self._units[number] == unit) if number is not None else np.array([])
+        if number is None or not len(rows):
             return []
+        row = int(self._first[number] + rows[0])
         shared = (self._fires[[row]] @ self._by_image).tocoo()
         others, counts = shared.coords[1], shared.data
         keep = others != row
         others, counts = others[keep], counts[keep]
         likeness = counts / (self._sizes[row] + self._sizes[others] - counts)
         order = np.lexsort((others, -likeness))[:n_wanted]
-        return [Neighbour(*self._units[int(others[i])], float(likeness[i])) for i in order]
+        return [Neighbour(*self._unit(int(others[i])), float(likeness[i])) for i in order]
+
+    def _unit(self, row: int) -> tuple[str, int]:
+        number = int(np.searchsorted(self._first, row, "right")) - 1
+        return self._layers[number], int(self._units[number][row - self._first[number]])
+
+
+class Alike:
+    """All units of an index by their vectors, in memory, as a page must not wait for a query: 1 kB a unit."""
+
+    def __init__(self, tables: IndexTables) -> None:
+        self._units, self._vectors = tables.all_vectors()
+        self._row = {unit: row for row, unit in enumerate(self._units)}
+
+    def of(self, layer: str, unit: int, n_wanted: int) -> list[Neighbour]:
+        """The nearest units, ties in the order of the atlas; none for a unit without exemplars."""
+        row = self._row.get((layer, unit))
+        if row is None:
+            return []
+        cosines = (self._vectors @ self._vectors[row]).numpy()
+        cosines[row] = -np.inf
+        near = np.lexsort((np.arange(len(cosines)), -cosines))[: min(n_wanted, len(cosines) - 1)]
+        found = [(*self._units[other], float(cosines[other])) for other in near.tolist()]
+        return [Neighbour(*each) for each in found]
 
 
 def _incidence(images: Int64[np.ndarray, "units k"], n_images: int) -> sparse.csr_array:
     """(units, images) 1 where the image is among the unit's exemplars."""
     rows, ranks = np.nonzero((images >= 0) & (images < n_images))
-    ones = np.ones(len(rows), np.int64)
+    ones = np.ones(len(rows), np.int32)
     return sparse.csr_array((ones, (rows, images[rows, ranks])), shape=(len(images), n_images))

@@ -6,6 +6,8 @@ A path is a few hundred bytes, sharp at every size, and takes its colours from t
 one below the other while their rims are followed and rounded, as all of them together take hardly longer than one.
 """
 
+from typing import Any
+
 import numpy as np
 from contourpy import LineType, contour_generator
 from jaxtyping import Bool, Float, Int64
@@ -23,7 +25,7 @@ def outlines(values: Float[np.ndarray, "maps height width"], level: float) -> li
     """
     n, height, width = values.shape
     usable = np.isfinite(values).all((1, 2)) if values.size else np.zeros(n, bool)
-    found = np.flatnonzero(usable & (values > level).any((1, 2))) if values.size else []
+    found = np.flatnonzero(usable & (values > level).any((1, 2)))
     paths = [""] * n
     if len(found):
         shown = values[found].astype(np.float64)
@@ -33,8 +35,8 @@ def outlines(values: Float[np.ndarray, "maps height width"], level: float) -> li
         y = (_APART * np.arange(len(found))[:, None] + _places(height)).reshape(-1)
         rows = framed.reshape(len(y), width + 4)
         rims = contour_generator(_places(width), y, rows, name="serial", line_type=LineType.ChunkCombinedOffset)
-        (points,), (ends,) = rims.lines(level)
-        for number, path in _paths(points, ends.astype(np.int64)):
+        lines: Any = rims.lines(level)  # (points of each chunk, where loops end in each), of one chunk
+        for number, path in _paths(lines[0][0], lines[1][0].astype(np.int64)):
             paths[found[number]] += path
     return paths
 

@@ -15,10 +15,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from describer import __version__
+from describer.search.site.cards import Card
 from describer.search.site.charts import layer_map, peaks_chart
 from describer.search.site.finding import WAYS, Found
 from describer.search.site.grid import KINDS, GridQuery, n_pages, page_of
-from describer.search.site.library import COARSE, IN_GRID, Card, Library
+from describer.search.site.library import COARSE, IN_GRID, Library
 from describer.search.site.links import FileLinks, Links
 from describer.search.site.outlines import SIDE
 from describer.search.site.sheet import Beside, UnitSheet
@@ -52,28 +53,38 @@ class Pages:
         known = [score for of_layer in scores.values() for score in of_layer if score is not None]
         bounds = (min(known), max(known)) if known else (0.0, 1.0)
         maps = {name: layer_map(of_layer, bounds) for name, of_layer in scores.items()}
-        results = None if found is None else [(each, self._thumbs(each.card)) for each in found]
+        thumbs = self._thumbs([each.card for each in found or ()])
+        results = None if found is None else list(zip(found, thumbs, strict=True))
         told = {"q": "", "layer": "", "how": "fused", "least": "", "fault": "", "picture": ""} | asked
         return self._page("home.html", links, layers=layers, maps=maps, results=results, ways=WAYS, **told)
 
     def layer(self, links: Links, name: str, query: GridQuery) -> str:
         """One page of a layer's grid; AtlasError where there is no such layer."""
         entry = self._library.entry(name)
-        everything = self._library.cards(name, query.method or None)
-        cards = query.chosen(everything)
-        shown = [(card, self._thumbs(card)) for card in page_of(cards, query.page)]
+        cards, n_chosen, n_units = self._chosen(name, query)
+        shown = list(zip(cards, self._thumbs(cards), strict=True))
         return self._page(
             "layer.html",
             links,
             entry=entry,
             cards=shown,
             query=query,
-            n_units=len(everything),
-            n_chosen=len(cards),
-            n_pages=n_pages(cards),
+            n_units=n_units,
+            n_chosen=n_chosen,
+            n_pages=n_pages(n_chosen),
             kinds=KINDS,
             layers=[each.name for each in self._library.meta.layers],
         )
+
+    def _chosen(self, layer: str, query: GridQuery) -> tuple[list[Card], int, int]:
+        """The cards of one page, how many units the reader asked for, and how many there are."""
+        units = None if query.asked else self._library.in_order(layer, query.by_score)
+        if units is not None:  # a large layer, of which no other unit need be read
+            cards = self._library.cards_of([(layer, unit) for unit in page_of(units, query.page)])
+            return cards, len(units), len(units)
+        everything = self._library.cards(layer, query.method or None)
+        chosen = query.chosen(everything)
+        return page_of(chosen, query.page), len(chosen), len(everything)
 
     def unit(self, links: Links, sheet: UnitSheet, similar: Sequence[Beside] = (), **tried: Any) -> str:
         """The page of a unit; `tried` is what it makes of a reader's picture."""
@@ -89,8 +100,8 @@ class Pages:
         """A page of another template."""
         return self._page(template, links, **values)
 
-    def _thumbs(self, card: Card) -> Any:
-        return self._library.shown(card.layer, card.unit, IN_GRID, COARSE)
+    def _thumbs(self, cards: Sequence[Card]) -> list[Any]:
+        return self._library.shown_of([(card.layer, card.unit) for card in cards], IN_GRID, COARSE)
 
     def _page(self, template: str, links: Links, **values: Any) -> str:
         policy = file_policy() if isinstance(links, FileLinks) else ""
