@@ -119,26 +119,25 @@ class UnitTable:
         merge.when_not_matched_by_source_delete(theirs).execute(pa.Table.from_pylist(rows, schema=kept))
         self._numbers = None
 
-    def rows(self, layer: str | None = None, brief: bool = False) -> list[Row]:
-        """The rows of one layer, or of all, in no order; numbers that are not known are None.
-
-        `brief` leaves out what is nested: candidates, meanings, other scores.
-        """
+    def rows(self, layer: str | None = None, columns: Sequence[str] | None = None) -> list[Row]:
+        """The rows of one layer, or of all, in no order; numbers that are not known are None, as is what is not among
+        `columns`, where these are named, which is faster."""
         query = self._table(create=False).search()
         if layer is not None:
             query = query.where(f"layer = {_quoted(layer)}")
-        return self._read(query.limit(None), brief)
+        return self._read(query.limit(None), columns)
 
-    def rows_of(self, units: Sequence[tuple[str, int]], brief: bool = False) -> list[Row]:
+    def rows_of(self, units: Sequence[tuple[str, int]], columns: Sequence[str] | None = None) -> list[Row]:
         """The rows of some units, each (layer, unit), in no order; only these are read."""
         table = self._table(create=False)
         self._numbers = self._numbers or RowNumbers(table)
         numbers = self._numbers.of(units)
-        return self._read(table.take_row_ids(numbers), brief) if numbers else []
+        return self._read(table.take_row_ids(numbers), columns) if numbers else []
 
-    def _read(self, query: Any, brief: bool) -> list[Row]:
-        if brief:
-            query = query.select([name for name in self._table(create=False).schema.names if name not in NESTED])
+    def _read(self, query: Any, columns: Sequence[str] | None) -> list[Row]:
+        if columns is not None:
+            known = set(self._table(create=False).schema.names)
+            query = query.select([name for name in columns if name in known])
         return [_as_read(row) for row in query.to_arrow().to_pylist()]
 
     def columns(self, layer: str, names: Sequence[str]) -> pa.Table:

@@ -9,6 +9,8 @@ exemplars of the other one too; only atlases of the same probe set have such ima
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from describer.errors import AtlasError
 from describer.search.atlasindex import Index
@@ -19,9 +21,8 @@ def neighbours_of(
     unit: str, indexes: Sequence[Index], asked: Sequence[tuple[Index, str | None]], question: Question
 ) -> list[Hit]:
     """The nearest units among those that are asked for; the unit is of the first atlas that has it."""
-    home, place = _located(indexes, unit)
-    vector = home.tables.vectors([place])[0]
-    if vector.isnan().any():
+    home, place, vector = _located(indexes, unit)
+    if vector is None:
         raise AtlasError(f"{unit} must have exemplars to have neighbours. Got a dead unit. Choose another.")
     if question.neighbours == "coactivation":
         return _by_coactivation(asked, home, place, question.depth)
@@ -52,15 +53,15 @@ def _by_coactivation(asked: Sequence[tuple[Index, str | None]], home: Index, pla
     return sorted(hits, key=lambda hit: -hit.score)[:depth]
 
 
-def _located(indexes: Sequence[Index], unit: str) -> tuple[Index, int]:
-    """The first atlas that has the unit, and its place there; AtlasError with the nearest names."""
+def _located(indexes: Sequence[Index], unit: str) -> tuple[Index, int, Float[Tensor, " width"] | None]:
+    """The first atlas that has the unit, its place there and its vector; AtlasError with the nearest names."""
     faults = []
     for index in indexes:
         try:
-            place = index.tables.place(*index.atlas.locate(unit))
+            found = index.tables.located(*index.atlas.locate(unit))
         except AtlasError as fault:
             faults.append(fault)
         else:
-            assert place is not None, "the index holds every unit of the atlas"
-            return index, place
+            assert found is not None, "the index holds every unit of the atlas"
+            return index, *found
     raise faults[0]

@@ -178,8 +178,15 @@ class IndexTables:
 
     def place(self, layer: str, unit: int) -> int | None:
         """The number of a unit in the index."""
-        numbers = self._numbers.of([(layer, unit)])
-        return int(self._words.take_row_ids(numbers[:1]).select(["place"]).to_arrow()["place"][0]) if numbers else None
+        return None if (found := self.located(layer, unit)) is None else found[0]
+
+    def located(self, layer: str, unit: int) -> tuple[int, Float[Tensor, " width"] | None] | None:
+        """The number of a unit in the index and its vector, None where it has no exemplars; None: not in the index."""
+        numbers = self._numbers.of([(layer, unit)])[:1]
+        if not numbers:
+            return None
+        (row,) = self._words.take_row_ids(numbers).select(["place", "vector"]).to_arrow().to_pylist()
+        return int(row["place"]), None if row["vector"] is None else torch.tensor(row["vector"])
 
     @cached_property
     def _numbers(self) -> RowNumbers:

@@ -14,6 +14,9 @@ from describer.unittable import Row
 
 METHODS = ("caption", "vlm", "translation", "formula", "concept")
 "Whose words come first; methods of other names follow."
+SHOWN = ("layer", "unit", "method", "description", "formula", "score", "pmi", "iou", "low", "high", "p", "q")
+SHOWN += ("reliable", "withdrawn", "activation", "dead")
+"Columns of the table that cards are made of."
 
 
 @dataclass(frozen=True)

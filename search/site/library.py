@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 from describer.errors import AtlasError
 from describer.manifest import LayerEntry, Manifest
-from describer.search.site.cards import SCORED, Card, LayerView, by_score, make_card, rank
+from describer.search.site.cards import SCORED, SHOWN, Card, LayerView, by_score, make_card, rank
 from describer.search.site.outlines import mask_outlines, outlines
 from describer.search.site.sheet import (
     Beside,
@@ -112,12 +112,12 @@ class Library:
     def _cards(self, layer: str, method: str | None) -> list[Card]:
         if not self.entry(layer).probed:
             return []
-        rows, dead = self._read(layer, brief=True) if self._large(layer) else self._rows(layer), self._dead(layer)
+        rows, dead = self._read(layer, SHOWN) if self._large(layer) else self._rows(layer), self._dead(layer)
         return [make_card(layer, unit, rows.get(unit, []), dead[unit], method) for unit in sorted(dead)]
 
     def cards_of(self, units: Sequence[tuple[str, int]]) -> list[Card]:
         """The cards of some units of any layers, in this order; AtlasError where the atlas has one not."""
-        large = self._by_layer(self._table.rows_of([u for u in dict.fromkeys(units) if self._large(u[0])], brief=True))
+        large = self._by_layer(self._table.rows_of([u for u in dict.fromkeys(units) if self._large(u[0])], SHOWN))
         made = []
         for layer, unit in units:
             rows = (large.get(layer, {}) if self._large(layer) else self._rows(layer)).get(unit, [])
@@ -148,8 +148,8 @@ class Library:
     def _rows(self, layer: str) -> dict[int, list[Row]]:
         return self._keep(("rows", layer), lambda: self._read(layer))
 
-    def _read(self, layer: str, brief: bool = False) -> dict[int, list[Row]]:
-        rows = self._table.rows(layer, brief) if self.entry(layer).methods else []
+    def _read(self, layer: str, columns: Sequence[str] | None = None) -> dict[int, list[Row]]:
+        rows = self._table.rows(layer, columns) if self.entry(layer).methods else []
         return self._by_layer(rows).get(layer, {})
 
     def _by_layer(self, rows: Sequence[Row]) -> dict[str, dict[int, list[Row]]]:

@@ -12,9 +12,10 @@ from describer.rownumbers import RowNumbers
 from describer.search.index import Searcher
 from describer.search.site import library
 from describer.search.site.app import make_app
+from describer.search.site.cards import SHOWN
 from describer.search.site.library import Library
 from describer.search.site.neighbours import Alike
-from describer.unittable import NESTED, UnitTable
+from describer.unittable import UnitTable
 from tests.search.site.sites import WordFinder, write_atlas, write_judged_atlas
 
 LAYERS = ("stem", "body.0")
@@ -40,7 +41,7 @@ def test_pages_are_the_same(atlas: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         UnitTable,
         "rows",
-        lambda table, layer=None, brief=False: read.append(layer) or whole(table, layer, brief),  # type: ignore[func-returns-value]
+        lambda table, layer=None, columns=None: read.append(layer) or whole(table, layer, columns),  # type: ignore[func-returns-value]
     )
     monkeypatch.setattr(library, "LARGE", 0)
     assert pages(atlas, ADDRESSES + api) == small
@@ -65,13 +66,12 @@ def test_rows_of_some_units(atlas: Path) -> None:
     wanted = [("stem", 4), ("body.0", 5), ("stem", 0), ("stem", 4), ("stem", 4711), ("no", 1)]
     found = table.rows_of(wanted)
     alike = [row for row in table.rows() if (row["layer"], row["unit"]) in wanted]
-    key = lambda row: (row["id"], row["method"])  # noqa: E731
+    key = lambda row: (row["layer"], row["unit"], row["method"])  # noqa: E731
     assert sorted(found, key=key) == sorted(alike, key=key)
     assert len(found) >= 3 and table.rows_of([]) == table.rows_of([("stem", 4711)]) == []
-    brief = sorted(table.rows_of(wanted, brief=True), key=key)
-    assert [{**row, **{name: None for name in NESTED}} for row in brief] == [
-        {**row, **{name: None for name in NESTED}} for row in sorted(alike, key=key)
-    ]
+    brief = sorted(table.rows_of(wanted, SHOWN), key=key)
+    shown = [{name: row[name] for name in SHOWN} for row in sorted(alike, key=key)]
+    assert [{name: row[name] for name in SHOWN} for row in brief] == shown
     assert not any(row["n_best"] for row in brief) and any(row["n_best"] or row["meanings"] for row in found)
 
 
