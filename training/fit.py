@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from describer.training.precision import bfloat16_pays
+
 
 class Indices(Dataset):
     """The numbers 0 .. n-1, one a step."""
@@ -116,7 +118,7 @@ def fit(
         weight_decay=0.05,
         max_grad_norm=clip,
         seed=seed,
-        bf16=bf16,
+        bf16=bf16 and bfloat16_pays("cuda" if cuda else "cpu"),
         disable_tqdm=progress is not None,
         use_cpu=not cuda,
         save_steps=every,

@@ -21,6 +21,7 @@ from torch import Tensor
 from describer.towers import ImageTower
 from describer.training.backbone import jitter
 from describer.training.corpus import Corpus
+from describer.training.precision import bfloat16_pays
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def grid_table(
         masks = torch.from_numpy(corpus.region_mask[regions]).float() / 255
         for view in range(n_views):
             seen, within = _viewed(images, masks, owner, view, seed)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
                 grid = tower.grid(seen)
             grids[np.arange(first, last) * n_views + view] = grid.half().numpy()
             small = F.interpolate(within[:, None], (tower.side, tower.side), mode="area").flatten(1)

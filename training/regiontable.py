@@ -19,6 +19,7 @@ from torch import Tensor
 
 from describer.encoder import ExemplarEncoder
 from describer.training.corpus import Corpus
+from describer.training.precision import bfloat16_pays
 
 N_LOOKS = 4
 
@@ -75,7 +76,7 @@ def region_table(
             [(images, masks), (images, blob), (images.flip(-1), masks.flip(-1)), (images.flip(-1), blob.flip(-1))]
         ):
             if look % 2 == 0:
-                with torch.autocast("cpu", torch.bfloat16):
+                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
                     maps = encoder.maps(pictures)
             features[regions * N_LOOKS + look] = encoder.region_features(maps, mask, owner).half().numpy()
     np.save(cache, features)

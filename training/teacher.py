@@ -22,6 +22,7 @@ from rich.progress import track
 from torch import Tensor
 
 from describer.training.photographs import Photograph
+from describer.training.precision import bfloat16_pays
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _forward(model, preprocess, views, layers):
     try:
         side = 224
         batch = torch.stack([preprocess(view.resize((side, side), Image.Resampling.BICUBIC)) for view in views])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
             logits = model(batch.to(memory_format=torch.channels_last))
     finally:
         for hook in hooks:
