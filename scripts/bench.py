@@ -161,41 +161,25 @@ def formulas(
 
 
 @app.command()
-def search(units: int = 1_000_000, queries: int = 40, near: int = 10, keep: Path | None = None) -> None:
-    """Time to index drawn units, and to answer a text with a filter, before and after the captioner weighs 100."""
+def search(
+    units: int = 1_000_000,
+    queries: int = 40,
+    near: int = 10,
+    keep: Annotated[Path | None, typer.Option(help="draw the atlas here, or measure on what was drawn here")] = None,
+) -> None:
+    """Time to index drawn units and to answer a text with a filter, before and after the captioner weighs 100."""
     import tempfile
 
-    from bench_search import DrawnIndex
+    from bench_search import DrawnAtlas, indexing_report, query_report
 
-    from describer.search.meanings import Meanings
-    from describer.search.tables import IndexTables
-
-    drawn = DrawnIndex(SEED, units)
+    drawn = DrawnAtlas(SEED, units)
     with tempfile.TemporaryDirectory(prefix="describer-bench-") as passing:
         folder = keep or Path(passing)
-        if not (folder / "words.lance").is_dir():
-            say(f"{units:,} units drawn, written and indexed: {seconds(partial(drawn.write, folder)):.0f} s")
-        tables, meanings = IndexTables(folder), Meanings.of(None)
-        asked, where = drawn.queries(queries + 5), "layer IN ('layer3', 'layer7', 'layer11') AND strength >= 0.5"
-        for text, vector in asked[:5]:  # what is read once
-            tables.by_words(text, where, 100), tables.by_vector(vector, None, 100), tables.by_vector(vector, where, 100)
-        times: dict[str, list[float]] = {}
-        exact = drawn.exact([vector for _, vector in asked[5:]], near)
-        recalls = []
-        for (text, vector), wanted in zip(asked[5:], exact, strict=True):
-            took = {"text + filter": seconds(partial(tables.by_words, text, where, 100))}
-            took["vector"] = seconds(partial(tables.by_vector, vector, None, 100))
-            took["vector + filter"] = seconds(partial(tables.by_vector, vector, where, 100))
-            places = [found.place for found in tables.by_vector(vector, None, 100)]
-            took["reading 100 sets"] = seconds(partial(tables.sets, places))
-            took["weighing 100 sets"] = seconds(partial(meanings.log_probs, [text], *tables.sets(places)))
-            for name, spent in took.items():
-                times.setdefault(name, []).append(spent)
-            recalls.append(len({*wanted} & {*places[:near]}) / near)
-        for name, spent in times.items():
-            slow = sorted(spent)[int(0.95 * len(spent))]
-            say(f"{name}: median {1e3 * median(spent):.0f} ms, p95 {1e3 * slow:.0f} ms of {len(spent)} queries")
-        say(f"recall@{near} of vectors against exact: {sum(recalls) / len(recalls):.3f}")
+        for line in () if (folder / "atlas.json").is_file() else indexing_report(drawn, folder):
+            say(line)
+        for line in query_report(drawn, folder, queries, near):
+            say(line)
+        say(f"load {os.getloadavg()[0]:.1f} at the end, peak {peak_gb():.2f} GB")
 
 
 @app.command()

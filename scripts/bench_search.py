@@ -1,14 +1,18 @@
-"""A drawn index of many units, on which `scripts/bench search` measures: texts of a small grammar, vectors in clusters.
+"""A drawn atlas of many units, on which `scripts/bench search` measures: texts of a small grammar, vectors in clusters.
 
-drawn = DrawnIndex(seed=7, n_units=1_000_000)
-drawn.write(folder)                              # the tables of describer.search, through the same code
-drawn.write_atlas(folder)                        # an atlas of them without pictures, its index inside
+drawn = DrawnAtlas(seed=7, n_units=1_000_000)
+drawn.write(folder)                              # an atlas without pictures
+drawn.write_index(folder)                        # the index of its search, through the code that makes every index
 drawn.queries(20)                                # texts and vectors that fit some of the units
 drawn.exact([vector], 10)                        # places of the nearest units, every distance computed
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -17,11 +21,17 @@ import pyarrow.compute
 import torch
 from torch import Tensor
 
+from describer.atlas import Atlas
 from describer.exemplars import Exemplars
+from describer.manifest import LayerEntry, Manifest, Source
+from describer.search.atlasindex import Index
+from describer.search.index import Searcher
+from describer.search.meanings import Meanings
+from describer.search.query import Filters
 from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.unittable import NESTED, SCHEMA
 
-WIDTH, K, PART, LAYERS, CLUSTERS, N_IMAGES = 256, 5, 20_000, 24, 2_000, 50_000
+WIDTH, K, PART, LAYERS, CLUSTERS, N_IMAGES = 256, 15, 20_000, 24, 2_000, 50_000
 _COLOURS = "red blue green yellow brown gray black white orange purple pink striped dotted checkered wavy"
 _THINGS = """dogs cats birds horses cows sheep people faces hands wheels cars buses trains boats planes houses windows
 doors roofs trees leaves flowers grass sand snow water waves clouds sky mountains rocks roads bridges fences lamps signs
@@ -30,92 +40,100 @@ _JOINS = "on under beside above behind with near of"
 COLOURS, THINGS, JOINS = _COLOURS.split(), _THINGS.split(), _JOINS.split()
 
 
-class DrawnIndex:
+class DrawnAtlas:
     """Every part of PART units is drawn from the seed and its own number, so that no more than one is in memory."""
 
     def __init__(self, seed: int, n_units: int) -> None:
         self.seed, self.n_units = seed, n_units
+        self.drawing = 0.0
+        "Seconds that drawing has taken so far, which are not the index's."
         self.centres = np.random.default_rng(seed).standard_normal((CLUSTERS, WIDTH)).astype(np.float32)
 
     def write(self, folder: Path) -> None:
-        """The tables with all their indexes."""
-        IndexTables.write(folder, WIDTH, K, self._batches())
-
-    def write_atlas(self, folder: Path) -> None:
-        """The same units as an atlas of LAYERS layers, for the pages."""
-        from describer.atlas import Atlas
-        from describer.manifest import LayerEntry, Manifest, Source
-        from describer.search.atlasindex import Index
-        from describer.search.meanings import Meanings
-
+        """An atlas of LAYERS layers without pictures and without an index."""
         units: dict[str, list[np.ndarray]] = {}
         (folder / "exemplars").mkdir(parents=True)
         table = lancedb.connect(folder).create_table("units", schema=SCHEMA)
-        for _, words in self._batches():
+        for first in range(0, self.n_units, PART):
+            words = self._words(first)
             table.add(_rows(words))
             units.setdefault(words["layer"][0].as_py(), []).append(words["unit"].to_numpy())
         entries = []
         for position, (name, of_layer) in enumerate(units.items()):
             ids, file = np.concatenate(of_layer), folder / "exemplars" / f"{name}.safetensors"
-            _exemplars(name, ids, np.random.default_rng((self.seed, position))).save(file)
+            _exemplars(name, ids, np.random.default_rng((self.seed, 2, position))).save(file)
             entries.append(LayerEntry(name, position, len(ids), 3, 3, True, ("caption",)))
         Manifest(Source("drawn", ""), Source("drawn", ""), N_IMAGES, {"k": K}, tuple(entries)).write(folder)
-        self.write(Index.folder(Atlas.open(folder), Meanings.of(None)))
+
+    def write_index(self, folder: Path) -> None:
+        """The index of an atlas that was written, as the carried captioner's."""
+        IndexTables.write(Index.folder(Atlas.open(folder), Meanings.of(None)), WIDTH, K, self._batches())
 
     def queries(self, n: int) -> list[tuple[str, Tensor]]:
-        """Texts and unit vectors that are none of the units' own."""
-        dice = np.random.default_rng((self.seed, 1 << 20))
-        return [(self._text(dice), torch.from_numpy(self._vectors(dice, 1)[0])) for _ in range(n)]
+        """Texts and unit vectors that are none of the units' own; every second vector lies between two clusters."""
+        dice = np.random.default_rng((self.seed, 3))
+        own, other = self._vectors(dice, n), self._vectors(dice, n)
+        own[1::2] += other[1::2]
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+        return list(zip(self._texts(dice, n), torch.from_numpy(own), strict=True))
 
     def exact(self, vectors: list[Tensor], n: int) -> list[list[int]]:
         """Places of the n nearest units of every vector, nearest first; one pass over all units."""
         best: list[list[tuple[float, int]]] = [[] for _ in vectors]
         asked = torch.stack(vectors).numpy()
-        for first, units, _, _ in self._parts():
-            for own, near in zip(best, asked @ units.T, strict=True):
+        for first in range(0, self.n_units, PART):
+            for own, near in zip(best, asked @ self._part(first)[0].T, strict=True):
                 top = np.argpartition(-near, min(n, len(near) - 1))[:n]
                 own[:] = sorted([*own, *((float(-near[i]), first + int(i)) for i in top)])[:n]
         return [[place for _, place in own] for own in best]
 
-    def _parts(self) -> Iterator[tuple[int, np.ndarray, list[str], np.random.Generator]]:
-        for first in range(0, self.n_units, PART):
-            dice = np.random.default_rng((self.seed, first))
-            n = min(PART, self.n_units - first)
-            yield first, self._vectors(dice, n), [self._text(dice) for _ in range(n)], dice
+    def _part(self, first: int) -> tuple[np.ndarray, np.random.Generator]:
+        """Vectors of the units from the place `first` on, and the dice for all else of them."""
+        dice = np.random.default_rng((self.seed, 1, first))
+        return self._vectors(dice, min(PART, self.n_units - first)), dice
 
     def _vectors(self, dice: np.random.Generator, n: int) -> np.ndarray:
-        noise = dice.standard_normal((n, WIDTH)).astype(np.float32)
-        found = self.centres[dice.integers(CLUSTERS, size=n)] + 0.7 * noise
+        found = dice.standard_normal((n, WIDTH), np.float32)
+        found = self.centres[dice.integers(CLUSTERS, size=n)] + np.float32(0.7) * found
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
     @staticmethod
-    def _text(dice: np.random.Generator) -> str:
-        words = [COLOURS[dice.integers(len(COLOURS))], THINGS[min(int(dice.exponential(14)), len(THINGS) - 1)]]
-        if dice.random() < 0.5:
-            words += [JOINS[dice.integers(len(JOINS))], THINGS[dice.integers(len(THINGS))]]
-        return " ".join(words)
+    def _texts(dice: np.random.Generator, n: int) -> list[str]:
+        colours, joins, others = (dice.integers(len(words), size=n) for words in (COLOURS, JOINS, THINGS))
+        things = np.minimum(dice.exponential(14, n).astype(int), len(THINGS) - 1)
+        ends = [f" {JOINS[join]} {THINGS[other]}" for join, other in zip(joins, others, strict=True)]
+        long = dice.random(n) < 0.5
+        parts = zip(colours, things, ends, long, strict=True)
+        return [f"{COLOURS[colour]} {THINGS[thing]}{end if more else ''}" for colour, thing, end, more in parts]
+
+    def _words(self, first: int) -> pa.Table:
+        vectors, dice = self._part(first)
+        n = len(vectors)
+        earlier, layer = divmod(first // PART, LAYERS)
+        columns = [
+            pa.array(np.arange(first, first + n, dtype=np.int32)),
+            pa.array([f"layer{layer}"] * n),
+            pa.array(np.arange(earlier * PART, earlier * PART + n, dtype=np.int32)),
+            pa.array(["caption"] * n),
+            pa.array(self._texts(dice, n)),
+            pa.nulls(n, pa.string()),
+            pa.array(dice.exponential(2.0, n)),
+            pa.array(dice.random(n) < 0.5),
+            _lists(vectors),
+        ]
+        return pa.Table.from_arrays(columns, schema=words_schema(WIDTH))
 
     def _batches(self) -> Iterator[tuple[pa.Table, pa.Table]]:
-        for first, vectors, texts, dice in self._parts():
-            n = len(texts)
-            places = pa.array(np.arange(first, first + n, dtype=np.int32))
+        for first in range(0, self.n_units, PART):
+            begun = time.perf_counter()
+            words, dice = self._words(first), np.random.default_rng((self.seed, 4, first))
+            n = len(words)
             memory = np.tile(dice.standard_normal((100, K * WIDTH)).astype(np.float16), (n // 100 + 1, 1))[:n]
             images = dice.integers(N_IMAGES, size=(n, K)).astype(np.int32)
-            sets = [places, _lists(memory), _lists(np.ones((n, K), bool)), _lists(images)]
-            earlier, layer = divmod(first // PART, LAYERS)
-            columns = {
-                "place": places,
-                "layer": pa.array([f"layer{layer}"] * n),
-                "unit": pa.array(np.arange(earlier * PART, earlier * PART + n, dtype=np.int32)),
-                "method": pa.array(["caption"] * n),
-                "description": pa.array(texts),
-                "formula": pa.array([None] * n, pa.string()),
-                "strength": pa.array(dice.exponential(2.0, n)),
-                "has_formula": pa.array(dice.random(n) < 0.5),
-                "vector": _lists(vectors),
-            }
-            words = pa.Table.from_arrays(list(columns.values()), schema=words_schema(WIDTH))
-            yield pa.Table.from_arrays(sets, schema=sets_schema(WIDTH, K)), words
+            columns = [words["place"], _lists(memory), _lists(np.ones((n, K), bool)), _lists(images)]
+            sets = pa.Table.from_arrays(columns, schema=sets_schema(WIDTH, K))
+            self.drawing += time.perf_counter() - begun
+            yield sets, words
 
 
 def _lists(rows: np.ndarray) -> pa.FixedSizeListArray:
@@ -145,3 +163,52 @@ def _exemplars(layer: str, ids: np.ndarray, dice: np.random.Generator) -> Exempl
         torch.full((n,), 0.5),
         torch.zeros(n, dtype=torch.bool),
     )
+
+
+def indexing_report(drawn: DrawnAtlas, folder: Path) -> Iterator[str]:
+    """Draws an atlas and its index there; what both took, the drawing of what is indexed apart."""
+    took = _seconds(partial(drawn.write, folder))
+    yield f"{drawn.n_units:,} units with {K} exemplars each, drawn and written as an atlas: {took:.0f} s"
+    took = _seconds(partial(drawn.write_index, folder)) - drawn.drawing
+    yield f"its index written and made: {took:.0f} s, without {drawn.drawing:.0f} s of drawing"
+
+
+def query_report(drawn: DrawnAtlas, folder: Path, n_queries: int, n_near: int) -> Iterator[str]:
+    """What each part of a search takes and a whole one, and how many of the nearest units it finds."""
+    searcher = Searcher(folder)
+    index = searcher.indexes[0]
+    tables, layers = index.tables, tuple(index.layers[::8])
+    where = Filters(layers, min_score=0.5).where(index.layers)
+    first, asked = drawn.queries(n_queries + 5)[:5], drawn.queries(n_queries + 5)[5:]
+    whole = partial(searcher.search, k=100, layers=layers, min_score=0.5)
+
+    def steps(text: str, vector: Tensor) -> dict[str, Callable[[], Any]]:
+        return {
+            "words, filter": partial(tables.by_words, text, where, 100),
+            "vector": partial(tables.by_vector, vector, None, 100),
+            "vector, filter": partial(tables.by_vector, vector, where, 100),
+            "text + filter, whole, before the rerank": partial(whole, text, how="fused"),
+            "text + filter, whole, with the rerank of 100": partial(whole, text),
+        }
+
+    for each in first:  # what is read once
+        for step in steps(*each).values():
+            step()
+    times: dict[str, list[float]] = {}
+    for each in asked:
+        for name, step in steps(*each).items():
+            times.setdefault(name, []).append(1000 * _seconds(step))
+    for name, spent in times.items():
+        slow = sorted(spent)[int(0.95 * len(spent))]
+        yield f"{name}: median {median(spent):.0f} ms, p95 {slow:.0f} ms of {len(spent)} queries"
+    exact = drawn.exact([vector for _, vector in asked], n_near)
+    found = [{each.place for each in tables.by_vector(vector, None, n_near)} for _, vector in asked]
+    recalls = [len(own & {*wanted}) / n_near for own, wanted in zip(found, exact, strict=True)]
+    for name, some in (("near a cluster", recalls[::2]), ("between two", recalls[1::2])):
+        yield f"recall@{n_near} of vectors against exact, {name}: {sum(some) / len(some):.3f}"
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

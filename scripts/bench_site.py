@@ -38,10 +38,11 @@ def main(
     """Seconds to the first page; then the median, p95 and longest wait of the first page of each reader and of all."""
     with TemporaryDirectory(prefix="describer-bench-") as passing:
         if atlas is None:
-            from bench_search import DrawnIndex
+            from bench_search import DrawnAtlas
 
-            atlas = Path(passing)
-            DrawnIndex(seed, units).write_atlas(atlas)
+            atlas, drawn = Path(passing), DrawnAtlas(seed, units)
+            drawn.write(atlas)
+            drawn.write_index(atlas)
         measure(atlas, readers, pages, rest, seed, out)
 
 

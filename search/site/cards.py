@@ -14,8 +14,10 @@ from describer.unittable import Row
 
 METHODS = ("caption", "vlm", "translation", "formula", "concept")
 "Whose words come first; methods of other names follow."
-SHOWN = ("layer", "unit", "method", "description", "formula", "score", "pmi", "iou", "low", "high", "p", "q")
-SHOWN += ("reliable", "withdrawn", "activation", "dead")
+SHOWN = (
+    *("layer", "unit", "method", "description", "formula", "score", "pmi", "iou", "low", "high", "p", "q"),
+    *("reliable", "withdrawn", "activation", "dead"),
+)
 "Columns of the table that cards are made of."
 
 
