@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from describer.data.images import ImageSet, Preprocess
 from describer.data.targets import Target
 from describer.errors import ImagesError
+from describer.layout import run
 
 BLOCK = 64
 
@@ -63,7 +64,7 @@ class LatentSet(ImageSet):
         pixel_range: Any = self.target.model.output_range
         low, high = (float(end) for end in pixel_range)
         with torch.inference_mode():
-            return pixels(self.target.model(latents.to(weight.device)), low, high)
+            return pixels(run(self.target.model, latents.to(weight.device)), low, high)
 
     def _digest(self) -> str:
         digest = hashlib.sha256(f"latents {self.number} {self.seed} {self.target.input_shape}".encode())

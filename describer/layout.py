@@ -152,7 +152,7 @@ def run(model: nn.Module, inputs: Tensor) -> Any:
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as fault:
         lines = str(fault).splitlines() or [""]
         message = f"The model must take inputs of shape {tuple(inputs.shape)}. Got {type(fault).__name__}: {lines[0]}"
-        raise TargetError(f"{message}. Check that preprocess is the model's own.") from fault
+        raise TargetError(f"{message}. Check that preprocess or latent_shape is the model's own.") from fault
 
 
 def match_layers(patterns: Sequence[str], layers: Sequence[LayerInfo]) -> list[str]:

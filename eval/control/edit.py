@@ -103,11 +103,11 @@ def edit(
     target: Target, atlas: Atlas, plan: EditPlan, device: str = "cpu", progress: Progress | None = None
 ) -> EditResult:
     """The edit with its effect against random units. Raises DescriberErrors for what cannot be done."""
-    tell = progress or _silent
+    tell, samples = progress or _silent, Samples(target, plan.seed, plan.samples)
     if target.fingerprint != atlas.meta.model.fingerprint:
         message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
         raise AtlasError(f"{message}. Describe this generator first.")
-    samples, segmenter = Samples(target, plan.seed, plan.samples), Segmenter(plan.segmenter, device)
+    segmenter = Segmenter(plan.segmenter, device)
     if plan.optimize:
         return _optimised(target, atlas, plan, samples, segmenter, device, tell)
     return _edited(target, atlas, plan, _chosen(atlas, plan), samples, segmenter, device, tell)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,11 +12,8 @@ from typer.testing import CliRunner
 
 from describer.captioner import Captioner
 from describer.cli import app
-from describer.data.images import load_images
 from describer.data.scenes.palette import COLOR_TERMS, name_colors
 from describer.data.targets import load_target
-from describer.describe import describe
-from describer.description import Description
 from describer.errors import AtlasError, ConceptsError, DescriberError, ImagesError, TargetError
 from describer.eval.control.choice import choose_units, named_units, random_units, said, searched_units, words
 from describer.eval.control.drawing import Samples
@@ -29,7 +25,6 @@ from describer.eval.control.region import region_of
 from describer.eval.control.segmenter import Segmenter
 from describer.eval.control.table import Bench, TablePlan, lines, ratio, row, units_by_iou
 from describer.intervention import Edit
-from describer.probe import ProbeSettings
 from tests.eval.described import PAINTER
 
 PLAN = EditPlan(query="brown", top=1, samples=23, draws=2, seed=4)
@@ -67,23 +62,6 @@ def test_what_a_form_denies_it_does_not_say():
 def test_a_query_that_no_unit_answers(atlas, query, options, told):
     with pytest.raises(AtlasError, match=told):
         choose_units(atlas, query, **options)
-
-
-class Vague:
-    """A describer that says the same of every unit."""
-
-    method = "caption"
-    key: ClassVar = {"describer": "vague"}
-
-    def describe(self, exemplars, images, progress=None):
-        return [Description(exemplars.layer, unit, "things", self.method) for unit in exemplars.unit_ids.tolist()]
-
-
-def test_a_query_that_all_units_answer(target, tmp_path):
-    images, settings = load_images("latents:97:5", target), ProbeSettings(k=3)
-    vague = describe(target, images, tmp_path / "vague", [Vague()], layers=["layer1"], settings=settings)
-    with pytest.raises(AtlasError, match="all 11 units"):
-        choose_units(vague, "things", top=7)
 
 
 def test_units_by_hand_and_at_random(atlas):
