@@ -130,7 +130,8 @@ def _weighed(
     weighed = []
     for index, candidates in zip(indexes, lists, strict=True):
         memory, present = index.tables.sets([place for place, _ in candidates])
-        cosines = index.tables.vectors([place for place, hit in candidates if "cosine" not in hit.parts]) @ vector
+        unmeasured = [(hit.layer, hit.unit) for _, hit in candidates if "cosine" not in hit.parts]
+        cosines = index.tables.vectors(unmeasured) @ vector
         lacking = iter(cosines.tolist())
         likely = meanings.log_probs([text], memory, present, question.templates)[:, 0].tolist()
         for (_, hit), log_prob, known in zip(candidates, likely, present.any(1).tolist(), strict=True):

@@ -33,7 +33,7 @@ from describer.search.query import Hit
 from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.unittable import Row
 
-FORMAT = 1
+FORMAT = 2
 "Raised whenever the tables of an index become others."
 FOLDER = "index"
 Progress = Callable[[str, int, int], None]
@@ -166,16 +166,20 @@ def sets_table(exemplars: Exemplars, memory: Tensor, present: Tensor, first: int
 
 
 def words_table(layer: str, rows_of: dict[int, list[Row]], vectors: Tensor, first: int) -> pa.Table:
-    """Rows of the table `words`: those of every unit, or one without words where a unit has none."""
+    """Rows of the table `words`: those of every unit, or one without words where a unit has none.
+
+    A form that was withdrawn is none, as a description that was withdrawn is none.
+    """
     told = []
     for position, (unit, rows) in enumerate(rows_of.items()):
-        has_formula = any(row["formula"] for row in rows)
+        forms = [None if row.get("reliable") is False else row.get("formula") for row in rows]
+        has_formula = any(forms)
         vector = None if bool(vectors[position].isnan().any()) else vectors[position].numpy()
-        for row in rows or [{"method": ""}]:
+        for row, form in zip(rows or [{"method": ""}], forms or [None], strict=True):
             scores = (row.get(name) for name in ("score", "pmi", "iou"))
             strength = next((score for score in scores if score is not None), None)
             about = {"place": first + position, "layer": layer, "unit": unit, "method": row["method"]}
-            about |= {"description": row.get("description"), "formula": row.get("formula")}
+            about |= {"description": row.get("description"), "formula": form}
             told.append({**about, "strength": strength, "has_formula": has_formula, "vector": vector})
     return pa.Table.from_pylist(told, schema=words_schema(vectors.shape[1]))
 

@@ -82,6 +82,7 @@ class IndexTables:
         self._sets, self._words = database.open_table("sets"), database.open_table("words")
         self.width = int(self._words.schema.field("vector").type.list_size)
         self.k = int(self._sets.schema.field("present").type.list_size)
+        self._n_rows = len(self._words)
         self.n_methods = 1
         "How many rows of one unit there may be; set by who knows."
 
@@ -110,16 +111,15 @@ class IndexTables:
 
     def by_vector(self, vector: Float[Tensor, " width"], where: str | None, limit: int) -> list[Found]:
         """Units by the cosine of their exemplars' vector and this unit vector; equal ones by place."""
-        wanted = limit * self.n_methods
-        rows = _limited(self._near(vector, PROBES), where, wanted)
-        if where is not None and len(rows) < wanted and len(self._words) > EXACT:  # a narrow filter: look everywhere
-            rows = _limited(self._near(vector, len(self._words)), where, wanted)
-        return _of_units(((1 - row.pop("_distance"), row) for row in rows), limit)
-
-    def _near(self, vector: Float[Tensor, " width"], n_probes: int) -> Any:
+        wanted, approximate = limit * self.n_methods, self._n_rows > EXACT
         query = self._words.search(vector.numpy(), vector_column_name="vector", query_type="vector")
         query = query.distance_type("dot").select([*SHOWN, "_distance"])
-        return query.nprobes(n_probes).refine_factor(2) if len(self._words) > EXACT else query
+        if approximate:
+            query = query.nprobes(PROBES).refine_factor(-(-max(REFINED, 2 * wanted) // wanted))
+        rows = _limited(query, where, wanted)
+        if where is not None and len(rows) < wanted and approximate:  # a narrow filter: look everywhere
+            rows = query.nprobes(self._n_rows).to_list()
+        return _of_units(((1 - row.pop("_distance"), row) for row in rows), limit)
 
     def sets(self, places: Sequence[int]) -> tuple[Float[Tensor, "units k width"], Bool[Tensor, "units k"]]:
         """Memory (float16) and presence of these units, in this order."""
@@ -132,15 +132,15 @@ class IndexTables:
         present = _flat(found["present"]).reshape(len(order), self.k)
         return torch.from_numpy(memory[rows].copy()), torch.from_numpy(present[rows].copy())
 
-    def vectors(self, places: Sequence[int]) -> Float[Tensor, "units width"]:
-        """The vectors of these units, in this order; NaN where a unit has no exemplars."""
-        found = torch.full((len(places), self.width), torch.nan)
-        if places:
-            condition = f"place IN ({', '.join(str(int(place)) for place in places)})"
-            rows = self._words.search().where(condition).select(["place", "vector"]).limit(None).to_list()
-            known = {row["place"]: row["vector"] for row in rows if row["vector"] is not None}
-            for row, place in enumerate(places):
-                found[row] = torch.tensor(known[place]) if place in known else torch.nan
+    def vectors(self, units: Sequence[tuple[str, int]]) -> Float[Tensor, "units width"]:
+        """The vectors of these units, each (layer, unit), in this order; NaN where a unit has no exemplars."""
+        found = torch.full((len(units), self.width), torch.nan)
+        numbers = self._numbers.of(units)
+        if numbers:
+            rows = self._words.take_row_ids(numbers).select(["layer", "unit", "vector"]).to_arrow().to_pylist()
+            known = {(row["layer"], row["unit"]): row["vector"] for row in rows if row["vector"] is not None}
+            for place, unit in enumerate(units):
+                found[place] = torch.tensor(known[unit]) if unit in known else torch.nan
         return found
 
     def all_vectors(self) -> tuple[list[tuple[str, int]], Float[Tensor, "units width"]]:
@@ -176,10 +176,6 @@ class IndexTables:
             return None
         return set(self._words.search().where(where).select(["place"]).limit(None).to_arrow()["place"].to_pylist())
 
-    def place(self, layer: str, unit: int) -> int | None:
-        """The number of a unit in the index."""
-        return None if (found := self.located(layer, unit)) is None else found[0]
-
     def located(self, layer: str, unit: int) -> tuple[int, Float[Tensor, " width"] | None] | None:
         """The number of a unit in the index and its vector, None where it has no exemplars; None: not in the index."""
         numbers = self._numbers.of([(layer, unit)])[:1]
@@ -206,6 +202,8 @@ PER_PARTITION = 1_000
 "Rows of a partition of the vector index."
 PROBES = 20
 "Partitions of the vector index that are looked through; all, where a filter leaves too few units in them."
+REFINED = 200
+"Rows, at least, of which whole vectors are compared: of 20 for the 10 nearest, the eight-bit ones miss one of 16."
 
 
 def _connect(folder: Path) -> Any:  # lancedb.DBConnection

@@ -13,7 +13,7 @@ import torch
 from describer.atlas import Atlas
 from describer.errors import AtlasError
 from describer.regions import EncodedImages, exemplar_features
-from describer.search.atlasindex import FOLDER, Thumbnails
+from describer.search.atlasindex import FOLDER, Thumbnails, words_table
 from describer.search.index import Index, Searcher, search
 from describer.search.meanings import Meanings
 from describer.search.query import reciprocal_ranks
@@ -122,8 +122,8 @@ def test_units_are_reranked_by_the_captioners_pmi_and_cosine(path: Path, searche
 
 def test_vectors_come_in_the_order_in_which_they_are_asked_for(path: Path, searcher: Searcher) -> None:
     tables, atlas = searcher.indexes[0].tables, Atlas.open(path)
-    places = {name: tables.place(*atlas.locate(name)) for name in ("head:2", "stem:0", "body.0:6", "stem:1")}
-    found = dict(zip(places, tables.vectors(list(places.values())), strict=True))
+    names = ("head:2", "stem:0", "body.0:6", "stem:1")
+    found = dict(zip(names, tables.vectors([atlas.locate(name) for name in names]), strict=True))
     assert found.pop("stem:1").isnan().all()  # a dead unit has none
     for name, vector in found.items():
         wanted = vector_of(atlas, *atlas.locate(name))
@@ -230,11 +230,11 @@ def test_several_atlases_are_one_list(path: Path, tmp_path: Path) -> None:
 
 def test_neighbours_by_meaning(searcher: Searcher) -> None:
     tables = searcher.indexes[0].tables
-    own = tables.vectors([tables.place("body.0", 2) or 0])[0]
+    own = tables.vectors([("body.0", 2)])[0]
     hits = searcher.search(unit="body.0:2", k=99)
     assert sorted(hit.id for hit in hits) == sorted(name for name in LIVING if name != "body.0:2")
     for hit in hits:
-        theirs = tables.vectors([tables.place(hit.layer, hit.unit) or 0])[0]
+        theirs = tables.vectors([(hit.layer, hit.unit)])[0]
         assert hit.score == pytest.approx(float(own @ theirs), abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -339,9 +339,22 @@ def test_an_index_holds_every_unit_in_the_order_of_the_atlas(searcher: Searcher)
     place = 0
     for layer, (units, _, _) in LAYERS.items():
         for unit in range(units):
-            assert index.tables.place(layer, unit) == place
+            assert (index.tables.located(layer, unit) or (None,))[0] == place
             place += 1
     memory, present = index.tables.sets([9, 2, 9])
     again, _ = index.tables.sets([2, 9])
     assert torch.equal(memory, again[[1, 0, 1]]) and present.all()
     assert not index.tables.sets([1])[1].any()
+
+
+def test_a_form_that_was_withdrawn_is_none() -> None:
+    judged = {"description": None, "withdrawn": "dog AND red", "formula": "dog AND red", "reliable": False, "pmi": None}
+    rows_of = {
+        3: [{"method": "caption", "description": "dogs", "formula": None, "reliable": True, "pmi": 1.5}],
+        5: [{"method": "formula", **judged}, {"method": "caption", "description": "dogs", "formula": None, "pmi": 0.5}],
+        7: [{"method": "formula", **judged}, {"method": "concept", **judged, "formula": "dog", "reliable": True}],
+        11: [{"method": "formula", **judged, "reliable": None}],  # nothing was judged
+    }
+    found = words_table("stem", rows_of, torch.ones(4, 2), 0).to_pylist()
+    assert {row["unit"]: row["has_formula"] for row in found} == {3: False, 5: False, 7: True, 11: True}
+    assert [row["formula"] for row in found] == [None, None, None, None, "dog", "dog AND red"]
