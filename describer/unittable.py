@@ -104,6 +104,7 @@ class UnitTable:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._opened: Any = None
+        self._known: frozenset[str] = frozenset()
         self._numbers: RowNumbers | None = None
 
     def replace(self, layer: str, method: str, rows: list[Row]) -> None:
@@ -113,6 +114,7 @@ class UnitTable:
         lacking = [name for name in SCHEMA.names if name not in table.schema.names]
         if lacking:  # a table from before there were formulas, or judges
             table.add_columns([SCHEMA.field(name) for name in lacking])
+            self._known = frozenset()
         merge = table.merge_insert(["layer", "unit", "method"])
         merge = merge.when_matched_update_all().when_not_matched_insert_all()
         kept = pa.schema([table.schema.field(name) for name in SCHEMA.names])  # what candidates held when it was made
@@ -136,8 +138,8 @@ class UnitTable:
 
     def _read(self, query: Any, columns: Sequence[str] | None) -> list[Row]:
         if columns is not None:
-            known = set(self._table(create=False).schema.names)
-            query = query.select([name for name in columns if name in known])
+            self._known = self._known or frozenset(self._table(create=False).schema.names)  # asking takes as long
+            query = query.select([name for name in columns if name in self._known])  # as reading a column
         return [_as_read(row) for row in query.to_arrow().to_pylist()]
 
     def columns(self, layer: str, names: Sequence[str]) -> pa.Table:

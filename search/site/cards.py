@@ -19,6 +19,8 @@ SHOWN = (
     *("reliable", "withdrawn", "activation", "dead"),
 )
 "Columns of the table that cards are made of."
+WORDS = ("layer", "unit", "method", "description", "dead")
+"Columns of cards of which nothing but the words is wanted."
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from describer.errors import DescriberError
 from describer.search.query import Hit
-from describer.search.site.cards import Card
+from describer.search.site.cards import WORDS, Card
 from describer.search.site.library import Library
 from describer.search.site.trying import Model, ranked
 
@@ -45,7 +45,7 @@ class UnitFinder(Protocol):
         ...
 
     def like(self, layer: str, unit: int, k: int) -> list[Found]:
-        """At most k units that mean the same as one; none where that would take long."""
+        """At most k units that mean the same as one, their words alone; none where that would take long."""
         ...
 
 
@@ -90,7 +90,9 @@ class Finder:
             return []
         tables = searcher.indexes[0].tables
         if len(tables) > EXACT:
-            return self._cards(searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning"))
+            hits = searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning")
+            cards = self._library.cards_of([(hit.layer, hit.unit) for hit in hits], WORDS)
+            return [Found(card, _note(hit)) for card, hit in zip(cards, hits, strict=True)]
         self._alike = self._alike or Alike(tables)
         near = self._alike.of(layer, unit, k)
         cards = self._library.cards_of([(each.layer, each.unit) for each in near])

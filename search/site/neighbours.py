@@ -38,9 +38,9 @@ class Neighbours:
         self._first = np.cumsum([0, *map(len, self._units)])
         n_images = max(atlas.meta.n_images, 1)
         blocks = [_incidence(exemplars.images.numpy(), n_images) for _, exemplars in found]
-        self._fires = sparse.vstack(blocks, format="csr") if blocks else sparse.csr_array((0, n_images), dtype=np.int32)
+        self._fires = sparse.vstack(blocks, format="csr") if blocks else sparse.csr_array((0, n_images), dtype=np.int8)
         self._by_image = self._fires.T.tocsr()
-        self._sizes = np.asarray(self._fires.sum(1)).ravel()
+        self._sizes = np.diff(self._fires.indptr)
 
     def of(self, layer: str, unit: int, n_wanted: int) -> list[Neighbour]:
         """The nearest units, ties in the order of the atlas; none that shares no image."""
@@ -49,8 +49,9 @@ class Neighbours:
         if number is None or not len(rows):
             return []
         row = int(self._first[number] + rows[0])
-        shared = (self._fires[[row]] @ self._by_image).tocoo()
-        others, counts = shared.coords[1], shared.data
+        images = _columns(self._fires, row).tolist()
+        firing = [_columns(self._by_image, image) for image in images]  # a product would look at every unit there is
+        others, counts = np.unique(np.concatenate([np.array([row]), *firing]), return_counts=True)
         keep = others != row
         others, counts = others[keep], counts[keep]
         likeness = counts / (self._sizes[row] + self._sizes[others] - counts)
@@ -84,5 +85,10 @@ class Alike:
 def _incidence(images: Int64[np.ndarray, "units k"], n_images: int) -> sparse.csr_array:
     """(units, images) 1 where the image is among the unit's exemplars."""
     rows, ranks = np.nonzero((images >= 0) & (images < n_images))
-    ones = np.ones(len(rows), np.int32)
+    ones = np.ones(len(rows), np.int8)
     return sparse.csr_array((ones, (rows, images[rows, ranks])), shape=(len(images), n_images))
+
+
+def _columns(matrix: sparse.csr_array, row: int) -> np.ndarray:
+    """Where a row is not 0."""
+    return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]  # type: ignore[no-any-return]
