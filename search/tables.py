@@ -115,7 +115,7 @@ class IndexTables:
         query = self._words.search(vector.numpy(), vector_column_name="vector", query_type="vector")
         query = query.distance_type("dot").select([*SHOWN, "_distance"])
         if approximate:
-            query = query.nprobes(PROBES).refine_factor(-(-max(REFINED, 2 * wanted) // wanted))
+            query = query.nprobes(PROBES).refine_factor(2)
         rows = _limited(query, where, wanted)
         if where is not None and len(rows) < wanted and approximate:  # a narrow filter: look everywhere
             rows = query.nprobes(self._n_rows).to_list()
@@ -200,10 +200,8 @@ class IndexTables:
 
 PER_PARTITION = 1_000
 "Rows of a partition of the vector index."
-PROBES = 20
+PROBES = 40
 "Partitions of the vector index that are looked through; all, where a filter leaves too few units in them."
-REFINED = 200
-"Rows, at least, of which whole vectors are compared: of 20 for the 10 nearest, the eight-bit ones miss one of 16."
 
 
 def _connect(folder: Path) -> Any:  # lancedb.DBConnection
