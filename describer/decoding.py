@@ -50,7 +50,7 @@ class DecodingSettings:
     evidence: float = 8.0
     "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
     contrast: float = 0.6
-    "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, 1: all"
+    "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, not even its frequency"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
     n_best: int = 5
@@ -192,12 +192,12 @@ def describe_sets(
     batches = list(zip(features.split(batch_size), present.split(batch_size), strict=True)) if len(features) else []
     common = None
     if settings.contrast and batches and captioner.inventory.phrases:
-        common = common_of(torch.cat([captioner.read(*batch).evidence() for batch in batches]))
+        common = common_of((captioner.read(*batch) for batch in batches), settings.contrast)
     result: list[list[Candidate]] = []
     for own, shown in batches:
         reading = captioner.read(own, shown)
         if common is not None:
-            reading = reading.against(common, settings.contrast)
+            reading = reading.against(common)
         result += _describe_batch(captioner, captioner.encode(own, shown), shown, reading, settings)
         if progress:
             progress(len(own))

@@ -4,14 +4,14 @@
     reader(standardised)                               # (..., phrases) nats: log p(phrase | x) / p(phrase)
     reading = Reading(each, present, log_prior)
     reading.evidence([(3,), (3, 7)])                   # (units, texts) nats: of phrase 3, and of "3 and 7"
-    reading.against(common_of(every_unit), 0.5)        # told beside the other units of the layer
+    reading.against(common_of([reading], 0.6))         # told beside the other units of the layer
 
 Over the exemplars of a unit this is naive Bayes. A phrase needs no vector that suits its words, so that a few
 photographs are learnt by heart less than by a head that compares vectors.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,21 +69,31 @@ class Reading:
                 found[..., column] = (self.each[..., list(own)] + prior).logsumexp(-1) - prior.logsumexp(-1)
         return self._mean(found)
 
-    def against(self, common: Float[Tensor, " phrases"], weight: float) -> "Reading":
-        """The same with what is ``common`` taken off every phrase: p(d) becomes p(d) times exp(weight * common)."""
-        return Reading(self.each - weight * common, self.present, self.log_prior + weight * common)
+    def against(self, common: Float[Tensor, " phrases"]) -> "Reading":
+        """The same with what is ``common`` taken off every phrase: p(d) becomes p(d) times exp(common)."""
+        return Reading(self.each - common, self.present, self.log_prior + common)
 
     def _mean(self, each: Float[Tensor, "units exemplars texts"]) -> Float[Tensor, "units texts"]:
         weight = self.present[..., None].to(each.dtype)
         return (each * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
-def common_of(evidence: Float[Tensor, "units phrases"]) -> Float[Tensor, " phrases"]:
-    """How much the units of a layer speak for each phrase together: log of the mean of exp(evidence), nats.
+def common_of(readings: Iterable[Reading], weight: float) -> Float[Tensor, " phrases"]:
+    """What the units of a layer, read in batches, have in common: nats to be taken off the evidence for every phrase.
 
-    Evidence less this is the log of what a listener believes who knows the layer and hears the phrase: that it is
-    said of this unit and not of another (Frank & Goodman 2012), up to the number of units. Of few units less is taken,
+    Two things. How much likelier the phrase is of the layer's exemplars than p(d) has it, so that p(d) becomes its
+    frequency there (Saerens 2002, one step); and, times ``weight``, the log of the mean over units of exp of the evidence
+    that is left: evidence less this is what a listener believes who knows the layer and hears the phrase, namely that it
+    is said of this unit and not of another (Frank & Goodman 2012), up to the number of units. Of few units less is taken,
     of one nothing: see FEW.
     """
-    n_units = len(evidence)
-    return (evidence.logsumexp(0) - math.log(n_units)) * ((n_units - 1) / (n_units - 1 + FEW))
+    evidence, sums, n_exemplars = [], [], 0
+    for reading in readings:
+        evidence.append(reading.evidence())
+        sums.append(reading.each[reading.present].logsumexp(0))
+        n_exemplars += int(reading.present.sum())
+    n_units = sum(map(len, evidence))
+    share = (n_units - 1) / (n_units - 1 + FEW)
+    frequent = share * (torch.stack(sums).logsumexp(0) - math.log(max(n_exemplars, 1)))
+    told = (torch.cat(evidence) - frequent).logsumexp(0) - math.log(n_units)
+    return frequent + weight * share * told

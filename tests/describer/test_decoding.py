@@ -55,14 +55,20 @@ def slow_evidence(captioner, text, exemplars):
     return total / len(exemplars)
 
 
-def slow_common(captioner, features, present):
-    """Per phrase the log of the mean over units of exp(evidence), less for few units."""
-    total = dict.fromkeys(PHRASES, 0.0)
-    for exemplars, there in zip(features, present, strict=True):
-        for phrase in PHRASES:
-            total[phrase] += math.exp(slow_evidence(captioner, phrase, exemplars[there])) / len(features)
+def slow_common(captioner, features, present, weight):
+    """What is said of all exemplars more than p(phrase) has it, and weight times what all units then speak for."""
+    exemplars = [
+        [slow_phrase_pmi(captioner, e) for e in own[there]] for own, there in zip(features, present, strict=True)
+    ]
     others = len(features) - 1
-    return {phrase: others / (others + 16) * math.log(mean) for phrase, mean in total.items()}
+    common = {}
+    for phrase in PHRASES:
+        likelier = [[math.exp(pmi[phrase][0]) for pmi in own] for own in exemplars]
+        every = [each for own in likelier for each in own]
+        frequent = others / (others + 16) * math.log(sum(every) / len(every))
+        left = [math.exp(sum(map(math.log, own)) / len(own) - frequent) for own in likelier]
+        common[phrase] = frequent + weight * others / (others + 16) * math.log(sum(left) / len(left))
+    return common
 
 
 @torch.inference_mode()
@@ -75,12 +81,12 @@ def test_what_the_layer_speaks_for_is_taken_off_by_plain_loops(reads_phrases, ba
     done = []
     rows = describe_sets(captioner, features, present, settings, batch_size, done.append)
     assert sum(done) == len(features) and max(done) <= batch_size
-    common = slow_common(captioner, features, present)
+    common = slow_common(captioner, features, present, 0.7)
     for unit, row in enumerate(rows):
         told = {candidate.text: candidate.evidence for candidate in row if candidate.text in PHRASES}
         for phrase in PHRASES:
             alone = slow_evidence(captioner, phrase, features[unit][present[unit]])
-            assert told[phrase] == pytest.approx(alone - 0.7 * common[phrase], abs=1e-4)
+            assert told[phrase] == pytest.approx(alone - common[phrase], abs=1e-4)
         order = [candidate.pmi + 3.0 * candidate.evidence for candidate in row]
         assert order == sorted(order, reverse=True)
 
