@@ -30,7 +30,7 @@ from describer.search.site.pages import Pages
 from describer.search.site.work import Work, query
 
 GUIDELINES = (
-    "Look at the lit regions of all pictures: what do they have in common?",
+    "Look at the outlined regions of all pictures: what do they have in common?",
     "Say it in a few words: things, parts, materials, colours, patterns, or what is done (“wheels of cars”).",
     "Say what is in the regions, not what is around them, and not where they lie.",
     "If most regions share something and a few do not, say what most share; join two kinds with “and”.",

@@ -47,7 +47,7 @@ def clean_sentence(text: str) -> str:
     seen = "".join(" " if sign.isspace() else sign for sign in unicodedata.normalize("NFC", text))
     one = " ".join("".join(sign for sign in seen if unicodedata.category(sign)[0] != "C").split())
     if not any(sign.isalpha() for sign in one):
-        raise DescriberError("A sentence must have words. Got none. Write what the lit regions share, or skip.")
+        raise DescriberError("A sentence must have words. Got none. Write what the outlined regions share, or skip.")
     if len(one) > LONGEST:
         raise DescriberError(f"A sentence must have at most {LONGEST} characters. Got {len(one)}. Say it shorter.")
     return one

@@ -18,8 +18,14 @@ from describer.search.site.cards import WORDS, Card
 from describer.search.site.library import Library
 from describer.search.site.trying import Model, ranked
 
-WAYS = {"fused": "words and meaning", "reranked": "the captioner's own PMI (slower)", "words": "words alone"}
+WAYS = {"fused": "words and meaning", "reranked": "what pictures speak for (slower)", "words": "words alone"}
 "How texts are compared -> what a reader is told of it."
+ORDERS = {
+    "fused": "Those whose words share yours and those whose pictures are like them, both lists joined",
+    "reranked": "PMI: how much a unit's pictures speak for your words, in nats",
+    "words": "Those whose words share yours",
+}
+"How texts are compared -> what a reader is told of the order."
 NAMES = {"pmi": "PMI {:.2f} of your words", "shared": "{:.0%} of the pictures shared", "cosine": "likeness {:.2f}"}
 
 

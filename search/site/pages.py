@@ -17,12 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from describer import __version__
 from describer.search.site.cards import Card
 from describer.search.site.charts import layer_map, peaks_chart
-from describer.search.site.finding import WAYS, Found
+from describer.search.site.finding import ORDERS, WAYS, Found
 from describer.search.site.grid import KINDS, GridQuery, n_pages, page_of
 from describer.search.site.library import COARSE, IN_GRID, Library
 from describer.search.site.links import FileLinks, Links
 from describer.search.site.outlines import SIDE
-from describer.search.site.sheet import Beside, UnitSheet
+from describer.search.site.sheet import MEASURES, Beside, UnitSheet
 
 HERE = Path(__file__).parent
 TEMPLATES, ASSETS = HERE / "templates", HERE / "static"
@@ -44,6 +44,7 @@ class Pages:
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
+        self._templates.globals["measures"] = MEASURES
         self._templates.filters["grouped"] = lambda number: f"{number:,}"
 
     def home(self, links: Links, found: Sequence[Found] | None = None, **asked: str) -> str:
@@ -56,7 +57,9 @@ class Pages:
         thumbs = self._thumbs([each.card for each in found or ()])
         results = None if found is None else list(zip(found, thumbs, strict=True))
         told = {"q": "", "layer": "", "how": "fused", "least": "", "fault": "", "picture": ""} | asked
-        return self._page("home.html", links, layers=layers, maps=maps, results=results, ways=WAYS, **told)
+        return self._page(
+            "home.html", links, layers=layers, maps=maps, results=results, ways=WAYS, orders=ORDERS, **told
+        )
 
     def layer(self, links: Links, name: str, query: GridQuery) -> str:
         """One page of a layer's grid; AtlasError where there is no such layer."""

@@ -9,9 +9,18 @@ from dataclasses import dataclass
 from describer.unittable import Row
 
 MEANINGS = {
-    "pmi": ("PMI", "{:.2f} nats", "how much likelier the exemplars make these words than they are anyway"),
+    "pmi": (
+        "PMI",
+        "{:.2f} nats",
+        "log p(words | exemplars) less a part of log p(words): what the exemplars add to them",
+    ),
     "log_prob": ("log p(words | exemplars)", "{:.2f}", "what the captioner gives the words, having seen the exemplars"),
     "log_prior": ("log p(words)", "{:.2f}", "what the language model gives the words by themselves"),
+    "evidence": (
+        "evidence",
+        "{:.2f} nats",
+        "what the exemplars one by one speak for, beyond what the whole layer does",
+    ),
     "iou": ("IoU", "{:.3f}", "pixels where the unit is high and the words hold, of those where either does"),
     "chance_iou": ("IoU by chance", "{:.3f}", "the best such form for masks laid on other pictures"),
     "p_value": ("p", "{:.2g}", "how often chance does as well"),
@@ -24,6 +33,12 @@ MEANINGS = {
     "form_score": ("score of the search", "{:.3f}", "IoU, less for every concept beyond the first"),
 }
 "score -> its name, how it is written, what it means"
+MEASURES = {
+    "r": "how well the words foretell what the unit does on other images, 1 at best, with its 95 % interval",
+    "PMI": "how much the exemplars speak for the words, in nats",
+    "IoU": "pixels where the unit is high and the words hold, of those where either does",
+}
+"what a card's score is -> what it means"
 LONGEST = 400
 "Characters of a text that are shown; what a method says is a phrase, and a page must stay small."
 
@@ -106,6 +121,11 @@ class Telling:
     "None: not judged"
     meanings: tuple[Meant, ...] = ()
     "where there are several; the largest share first"
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the candidates were weighed by evidence too."""
+        return bool(self.candidates) and all(each.get("evidence") is not None for each in self.candidates)
 
 
 @dataclass(frozen=True)
