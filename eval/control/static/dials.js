@@ -3,30 +3,41 @@
 
 const byId = (id) => document.getElementById(id);
 const samples = byId("samples");
-let size = [1, 1];
+let size = [1, 1], state = null;
 
-async function move(path, body) {
+let before = Promise.resolve();
+function move(path, body) {
+  return (before = before.then(() => send(path, body)));
+}
+
+async function send(path, body) {
   document.body.classList.add("busy");
   try {
     const asked = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
     const answer = await fetch(path, asked);
     const told = await answer.json();
-    byId("fault").hidden = answer.ok;
-    byId("fault").textContent = answer.ok ? "" : told.error;
-    if (answer.ok) show(told);
+    if (answer.ok) state = told;
+    complain(answer.ok ? "" : told.error);
     return answer.ok;
   } catch {
-    byId("fault").hidden = false;
-    byId("fault").textContent = "The server does not answer. Start it again.";
+    complain("The server does not answer. Start it again.");
     return false;
   } finally {
+    if (state) show(state);  // after a move that was refused, what was there before
     document.body.classList.remove("busy");
   }
+}
+
+function complain(text) {
+  byId("fault").hidden = text === "";
+  byId("fault").textContent = text;
 }
 
 function show(told) {
   size = [told.width, told.height];
   told.pictures.forEach((address, number) => (samples.children[number].querySelector("img").src = address));
+  const known = new Set(Array.from(document.querySelectorAll(".dial input"), (slider) => slider.dataset.words));
+  Object.keys(told.values).filter((words) => !known.has(words)).forEach(add);
   for (const dial of document.querySelectorAll(".dial")) {
     const slider = dial.querySelector("input");
     const value = told.values[slider.dataset.words] ?? 1;
@@ -36,7 +47,7 @@ function show(told) {
   }
   byId("undo").disabled = told.steps.length === 0;
   byId("redo").disabled = told.undone === 0;
-  byId("count").textContent = `${told.steps.length} steps`;
+  byId("count").textContent = `${told.steps.length} step${told.steps.length === 1 ? "" : "s"}`;
   byId("steps").replaceChildren(...told.steps.map(line));
 }
 
@@ -65,6 +76,7 @@ function add(words) {
   name.textContent = words;
   Object.assign(slider, { type: "range", min: 0, max: 4, step: 0.1, value: 1 });
   slider.dataset.words = words;
+  slider.setAttribute("aria-label", words);
   dial.append(name, slider, document.createElement("output"));
   byId("dials").prepend(dial);
   wire(dial);
@@ -78,7 +90,10 @@ function place(event, sample) {
 
 function brushed(number, box) {
   const words = byId("brush").value.trim();
-  if (!words) return byId("brush").focus();
+  if (!words) {
+    complain("Say first what to paint.");
+    return byId("brush").focus();
+  }
   const sample = byId("everywhere").checked ? null : number;
   return move("/api/paint", { words, level: Number(byId("level").value), box, sample });
 }
@@ -126,16 +141,13 @@ document.querySelectorAll(".dial").forEach(wire);
 byId("undo").addEventListener("click", () => move("/api/undo", {}));
 byId("redo").addEventListener("click", () => move("/api/redo", {}));
 byId("level").addEventListener("input", () => (byId("leveled").textContent = byId("level").value));
-byId("whole").addEventListener("click", () => {
-  byId("everywhere").checked = true;
-  brushed(null, null);
-});
+byId("whole").addEventListener("click", () => brushed(null, null));
 byId("other").addEventListener("submit", async (event) => {
   event.preventDefault();
   const words = byId("words").value.trim();
-  if (words && (await move("/api/set", { words, value: 1 }))) {
-    add(words);
-    byId("words").value = "";
-  }
+  const known = Array.from(document.querySelectorAll(".dial input")).find((slider) => slider.dataset.words === words);
+  if (known) known.focus();
+  else if (!words || !(await move("/api/set", { words, value: 1 }))) return;
+  byId("words").value = "";
 });
 move("/api/state");
