@@ -82,10 +82,10 @@ def common_of(readings: Iterable[Reading], weight: float) -> Float[Tensor, " phr
     """What the units of a layer, read in batches, have in common: nats to be taken off the evidence for every phrase.
 
     Two things. How much likelier the phrase is of the layer's exemplars than p(d) has it, so that p(d) becomes its
-    frequency there (Saerens 2002, one step); and, times ``weight``, the log of the mean over units of exp of the evidence
-    that is left: evidence less this is what a listener believes who knows the layer and hears the phrase, namely that it
-    is said of this unit and not of another (Frank & Goodman 2012), up to the number of units. Of few units less is taken,
-    of one nothing: see FEW.
+    frequency there (Saerens 2002, one step); and, times ``weight``, the log of the mean over units of exp of the
+    evidence that is left: evidence less this is what a listener believes who knows the layer and hears the phrase,
+    namely that it is said of this unit and not of another (Frank & Goodman 2012), up to the number of units. Of few
+    units less is taken, of one nothing: see FEW.
     """
     evidence, sums, n_exemplars = [], [], 0
     for reading in readings:
