@@ -21,7 +21,7 @@ from describer.search.site.trying import Model, ranked
 WAYS = {"fused": "words and meaning", "reranked": "what pictures speak for (slower)", "words": "words alone"}
 "How texts are compared -> what a reader is told of it."
 ORDERS = {
-    "fused": "Those whose words share yours and those whose pictures are like them, both lists joined",
+    "fused": "Those whose words share yours and those whose pictures are like them (likeness 1 at best), as one list",
     "reranked": "PMI: how much a unit's pictures speak for your words, in nats",
     "words": "Those whose words share yours",
 }

@@ -34,7 +34,7 @@ def units(client: TestClient, address: str) -> list[int]:
 
 def test_a_score_has_its_interval(client: TestClient) -> None:
     text = client.get("/body.0/5").text
-    assert "<strong>r 0.50 (0.45 to 0.55)</strong> · p 0.01 · q 0.02 · reliable" in text
+    assert "<strong>r 0.50 (0.45 to 0.55)</strong> · p&nbsp;0.01 · q&nbsp;0.02 · reliable" in text
     assert 'd="M145.0 8H155.0"' in text and 'cx="150.0"' in text
     assert "11 images that no exemplar is from" in text
 
