@@ -29,6 +29,8 @@ from describer.search.iou import global_ious
 NEXT_BEST = 5
 "Concepts of a unit, by IoU, that count as said of it, as many as a caption keeps, if they have FAIR of the best IoU."
 FAIR = 0.25
+ALL = 1_000_000
+"As many units as a query finds."
 DENIED = re.compile(r'\bNOT (?:"[^"]*"|[^\s()]+)')
 WORD = re.compile(r"[a-z0-9]+")
 

@@ -24,7 +24,7 @@ from describer import __version__
 from describer.atlas import Atlas
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_units
+from describer.eval.control.choice import ALL, WAYS, Chosen, by_layer, choose_units, named_units, random_units
 from describer.eval.control.drawing import Samples
 from describer.eval.control.effects import DRAWS, compare, measure, shares
 from describer.eval.control.interval import interval
@@ -33,6 +33,8 @@ from describer.eval.control.region import region_of
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
 from describer.intervention import Edit
 
+TRIAL = "trial"
+"A way in which only edit finds units, since it needs a generator."
 Pictures = UInt8[np.ndarray, "samples height width 3"]
 Progress = Callable[[str, int, int], None]
 
@@ -64,7 +66,7 @@ class EditPlan:
     seed: int = 0
     "of latents, of random units, of intervals"
     how: str = "words"
-    "how units are found: words, meaning"
+    "how units are found: words, meaning, or trial: of all that words find those whose cut spares the rest"
     optimize: bool = False
     "whether units are those of the greatest learned weights (see `ace`), compared with those found by description"
     penalty: float = 0.1
@@ -73,8 +75,11 @@ class EditPlan:
     def __post_init__(self) -> None:
         if (self.query is None) == (self.units is None):
             raise DescriberError("An edit must have --query or --units. Got both or none. Give one.")
-        if self.how not in WAYS:
-            raise DescriberError(f"how must be {' or '.join(WAYS)}. Got {self.how!r}. Correct it.")
+        if self.how not in (*WAYS, TRIAL):
+            raise DescriberError(f"how must be {', '.join(WAYS)} or {TRIAL}. Got {self.how!r}. Correct it.")
+        if self.how == TRIAL and (self.query is None or self.optimize):
+            got = "--units" if self.query is None else "--optimize"
+            raise DescriberError(f"--how {TRIAL} must have --query and nothing else that chooses. Got {got}. Drop one.")
         if min(self.samples, self.draws, self.top) < 1:
             raise DescriberError("samples, draws and top must be 1 or more. Got less. Raise them.")
         if self.scale != "insert":
@@ -110,7 +115,8 @@ def edit(
     segmenter = Segmenter(plan.segmenter, device)
     if plan.optimize:
         return _optimised(target, atlas, plan, samples, segmenter, device, tell)
-    return _edited(target, atlas, plan, _chosen(atlas, plan), samples, segmenter, device, tell)
+    chosen = _chosen(target, atlas, plan, segmenter, device, tell)
+    return _edited(target, atlas, plan, chosen, samples, segmenter, device, tell)
 
 
 def _optimised(
@@ -175,10 +181,19 @@ def fitting_segmenter(generator: str) -> str:
     return "carried:segmenter,colors" if generator == "carried:gan" else "colors"
 
 
-def _chosen(atlas: Atlas, plan: EditPlan) -> list[Chosen]:
+def _chosen(
+    target: Target, atlas: Atlas, plan: EditPlan, segmenter: Segmenter, device: str, tell: Progress
+) -> list[Chosen]:
     if plan.units is not None:
         return named_units(atlas, plan.units)
     assert plan.query is not None
+    if plan.how == TRIAL:
+        from describer.eval.control.trial import CHOOSING, WIDTH, Trials
+
+        concept = segmenter.needed(plan.query, f"--how {TRIAL}")
+        found = choose_units(atlas, plan.query, ALL, plan.min_score, plan.layers)
+        trials = Trials(Samples(target, plan.seed + 1, CHOOSING), segmenter, device)
+        return trials.fewest(found, concept, plan.top, width=WIDTH, tell=lambda done, most: tell("trying", done, most))
     return WAYS[plan.how](atlas, plan.query, plan.top, plan.min_score, plan.layers)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from describer.atlas import Atlas
 from describer.data.targets import Target
-from describer.errors import AtlasError, ConceptsError, DescriberError
+from describer.errors import AtlasError, DescriberError
 from describer.eval.control.ace import AcePlan, ace
 from describer.eval.control.choice import WAYS, Chosen, told_units
 from describer.eval.control.likeness import Likeness
@@ -30,10 +30,7 @@ def learned_units(
     target: Target, atlas: Atlas, plan: "EditPlan", segmenter: Segmenter, device: str, tell: "Progress"
 ) -> tuple[dict[str, Any], list[Chosen]]:
     """What was learned, and the units of the greatest weights, at most `plan.top`; DescriberErrors."""
-    concept = segmenter.concept(plan.query or "")
-    if concept is None:
-        names = ", ".join(name for by_id in segmenter.names.values() for name in by_id if name)
-        raise ConceptsError(f"--optimize must be for a concept of the segmenter. Got {plan.query!r}. It has: {names}.")
+    concept = segmenter.needed(plan.query or "", "--optimize")
     layer = layer_of(atlas, plan)
     exemplars = atlas.exemplars(layer)
     n_units = int(exemplars.unit_ids.max()) + 1

@@ -30,7 +30,7 @@ from describer.data.images import ImageSet, Preprocess
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
 from describer.eval.control.ablation import Progress, accuracies, by_class, checked, cuts, predictions
-from describer.eval.control.choice import WAYS, Chosen, named_units, random_units, told_units
+from describer.eval.control.choice import ALL, WAYS, Chosen, named_units, random_units, told_units
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
 
@@ -170,7 +170,7 @@ def _candidates(atlas: Atlas, plan: RepairPlan) -> list[Chosen]:
     if plan.units is not None:
         return named_units(atlas, plan.units)
     if plan.query is not None:
-        return WAYS[plan.how](atlas, plan.query, 10**6, plan.min_score, plan.layers)
+        return WAYS[plan.how](atlas, plan.query, ALL, plan.min_score, plan.layers)
     told, found = told_units(atlas), []
     for layer in (name for name in atlas.layers if not plan.layers or any(fnmatchcase(name, p) for p in plan.layers)):
         exemplars = atlas.exemplars(layer)

@@ -70,6 +70,15 @@ class Segmenter:
         fitting = [(cat, i) for cat, i in listed if (own := words(self.names[cat][i])) and own <= asked]
         return max(fitting, key=lambda each: len(self.names[each[0]][each[1]]), default=None)
 
+    def needed(self, query: str, option: str) -> Concept:
+        """The concept that an option cannot do without; ConceptsError where the query names none."""
+        concept = self.concept(query)
+        if concept is None:
+            names = ", ".join(name for by_id in self.names.values() for name in by_id if name)
+            message = f"{option} must be for a concept of the segmenter. Got {query!r}"
+            raise ConceptsError(f"{message}. It has: {names}.")
+        return concept
+
     def labels(self, pictures: UInt8[np.ndarray, "pictures height width 3"], category: str | None = None) -> Labels:
         """The first label of every pixel in every category; where only one is wanted, others may be left out."""
         found: Labels = {}

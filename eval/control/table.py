@@ -6,9 +6,9 @@ Units are found by the words of their descriptions, by the highest IoU with the 
 called, and, with --meaning, by what the captioner makes of their exemplars. Each set is cut, and raised where the
 concept was not; intervals (95 %) draw samples and random units. How many of the best units are taken, up to --top, is
 chosen on other samples than those that are measured: the fewest that remove the share --goal there, else all.
-With --confined all units, random ones too, are cut only where the segmenter sees the concept in the unedited picture,
-and none are raised. With --slopes the units taken, of all that are found, are not the first by IoU but those that the
-concept rests on most (see `slopes`), again by other samples than those that are measured.
+With --width they are not the first by IoU, but chosen there as well, of all that are found (see `trial`): with 1 those
+that the concept rests on most, with more by trying that many for each. With --confined all units, random ones too, are
+cut only where the segmenter sees the concept in the unedited picture, and none are raised.
 """
 
 import json
@@ -26,24 +26,18 @@ from torch import Tensor
 from describer.atlas import Atlas
 from describer.data.targets import Target, load_target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.choice import Chosen, choose_units, dissected, random_units, searched_units
+from describer.eval.control.choice import ALL, Chosen, choose_units, dissected, random_units, searched_units
 from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import Pictures, edits_of
 from describer.eval.control.effects import DRAWS, MEASURES, Effect, compare, measure
 from describer.eval.control.interval import Interval, interval
-from describer.eval.control.likeness import Likeness
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
-from describer.eval.control.slopes import slopes
+from describer.eval.control.trial import GOAL, Trials
 from describer.search.iou import global_ious
 
 Patch = tuple[float, float, float, float]
 PATCH: Patch = (0.5, 0.25, 0.9, 0.75)
 "Top, left, bottom and right, as shares of the picture, of the region in which units are raised."
-
-
-STEP = 2
-"Units by which sets grow while their number is chosen."
-ALL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,12 +60,12 @@ class TablePlan:
     "of latents, of random units, of intervals"
     meaning: bool = False
     "whether units are also found by the captioner alone"
-    goal: float = 0.7
+    goal: float = GOAL
     "share of the concept's pixels that the fewest units must remove on the samples that choose"
     confined: bool = False
     "whether units are cut only where the concept was, and none raised"
-    slopes: bool = False
-    "whether, of all units found, those are taken first that the concept rests on most"
+    width: int = 0
+    "units tried for each that is taken, of all that are found; 0: the first by IoU are taken"
 
 
 def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
@@ -100,9 +94,7 @@ class Bench:
     def __init__(self, target: Target, atlas: Atlas, plan: TablePlan) -> None:
         self.atlas, self.plan = atlas, plan
         self.samples, self.segmenter = Samples(target, plan.seed, plan.samples), Segmenter(plan.segmenter)
-        self.choosing = Samples(target, plan.seed + 1, plan.samples // 2)
-        self.unedited = self.choosing.draw()
-        self.labelled = self.segmenter.labels(self.unedited)
+        self.trials = Trials(Samples(target, plan.seed + 1, plan.samples // 2), self.segmenter)
         self.before: Pictures = self.samples.draw()
         self.was: Labels = self.segmenter.labels(self.before)
         height, width = self.before.shape[1:3]
@@ -122,23 +114,9 @@ class Bench:
         return measure(self.before, after, self.segmenter, concept, self.was)
 
     def fewest(self, found: Sequence[Chosen], concept: Concept) -> list[Chosen]:
-        """The first so many of the units, by STEP, that remove the goal of the concept on the samples that choose.
-
-        With slopes the next units are always those that the concept then rests on most.
-        """
-        plan, where = self.plan, self.region(self.labelled, concept)
-        most, chosen, rest = min(plan.top, len(found)), list[Chosen](), list(found)
-        likeness = Likeness(plan.segmenter, concept) if plan.slopes else None
-        while len(chosen) < most:
-            if likeness is not None:
-                falls = slopes(self.samples.target, self.choosing.latents, likeness, rest, chosen, where)
-                rest = [rest[i] for i in np.argsort(-falls, kind="stable")]
-            chosen, rest = (chosen + rest[:STEP])[:most], rest[STEP:]
-            after = self.choosing.draw(edits_of(self.atlas, chosen, "0"), where)
-            effect = measure(self.unedited, after, self.segmenter, concept, self.labelled)
-            if MEASURES["removed"](effect, np.arange(len(effect.before))[None])[0] >= plan.goal:
-                break
-        return chosen
+        """Those of the units that are measured, by the samples that choose."""
+        where = self.region(self.trials.labels, concept)
+        return self.trials.fewest(found, concept, self.plan.top, self.plan.goal, self.plan.width, where)
 
     def inserted(self, chosen: Sequence[Chosen], concept: Concept) -> tuple[np.ndarray, np.ndarray]:
         """Shares of the patch that show the concept, before and after the units are raised there, a sample each."""
@@ -160,7 +138,7 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
     }
     if plan.meaning:
         ways["meaning"] = lambda: searched_units(bench.atlas, name, n_found.get("words", most), layers=plan.layers)
-    most, n_found = ALL if plan.slopes else plan.top, dict[str, int]()
+    most, n_found = ALL if plan.width else plan.top, dict[str, int]()
     told: dict[str, Any] = {"concept": name, "share": float(bench.segmenter.present(bench.was, concept).mean())}
     effects: dict[str, Effect] = {}
     for way, find in ways.items():
@@ -169,7 +147,7 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
         except AtlasError as fault:
             told[way] = {"found": str(fault)}
             continue
-        if plan.slopes:
+        if plan.width:
             n_found[way] = len(found)  # the others have as many to choose from
         chosen = bench.fewest(found, concept)
         effects[way] = bench.effect(chosen, concept)
@@ -241,13 +219,13 @@ def main(
     meaning: bool = False,
     goal: float = TablePlan.goal,
     confined: Annotated[bool, typer.Option("--confined", help="cut only where the concept was")] = False,
-    by_slopes: Annotated[bool, typer.Option("--slopes", help="take those first that the concept rests on")] = False,
+    width: Annotated[int, typer.Option(min=0, help="units tried for each taken; 0: the first by IoU")] = 0,
     out: Annotated[Path | None, typer.Option(help="all numbers as JSON")] = None,
 ) -> None:
     """The table of what described units draw."""
     patterns = tuple(part for part in layers.split(",") if part)
     plan = TablePlan(
-        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined, by_slopes
+        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined, width
     )
     bench = Bench(load_target(generator), Atlas.open(atlas), plan)
     rows: list[dict[str, Any]] = []

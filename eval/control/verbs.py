@@ -19,6 +19,10 @@ Top = Annotated[int, typer.Option(metavar="N", min=1, help="most units")]
 MinScore = Annotated[float | None, typer.Option(metavar="S", help="least IoU (of a caption: PMI) of a unit")]
 Layers = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="layers, repeated or with commas; default: all")]
 How = Annotated[str, typer.Option(metavar="WAY", help="find by words of descriptions, or by meaning (PMI)")]
+EditHow = Annotated[
+    str,
+    typer.Option(metavar="WAY", help="find by words, by meaning, or by trial: words, then what spares the rest"),
+]
 Draws = Annotated[int, typer.Option(metavar="N", min=1, help="draws of random units to compare with")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="of samples, random units and intervals")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …")]
@@ -39,7 +43,7 @@ def edit(
     ] = None,
     top: Top = 20,
     min_score: MinScore = None,
-    how: How = "words",
+    how: EditHow = "words",
     layers: Layers = None,
     segmenter: Annotated[
         str | None,
