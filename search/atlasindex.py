@@ -168,7 +168,7 @@ def sets_table(exemplars: Exemplars, memory: Tensor, present: Tensor, first: int
 def words_table(layer: str, rows_of: dict[int, list[Row]], vectors: Tensor, first: int) -> pa.Table:
     """Rows of the table `words`: those of every unit, or one without words where a unit has none.
 
-    A form that was withdrawn is none, as a description that was withdrawn is none.
+    A form that was withdrawn is none, as a description that was withdrawn is none and has no strength.
     """
     told = []
     for position, (unit, rows) in enumerate(rows_of.items()):
@@ -176,10 +176,10 @@ def words_table(layer: str, rows_of: dict[int, list[Row]], vectors: Tensor, firs
         has_formula = any(forms)
         vector = None if bool(vectors[position].isnan().any()) else vectors[position].numpy()
         for row, form in zip(rows or [{"method": ""}], forms or [None], strict=True):
-            scores = (row.get(name) for name in ("score", "pmi", "iou"))
-            strength = next((score for score in scores if score is not None), None)
+            words, scores = row.get("description"), [row.get(name) for name in ("score", "pmi", "iou")]
+            strength = next((score for score in scores if score is not None and words is not None), None)
             about = {"place": first + position, "layer": layer, "unit": unit, "method": row["method"]}
-            about |= {"description": row.get("description"), "formula": form}
+            about |= {"description": words, "formula": form}
             told.append({**about, "strength": strength, "has_formula": has_formula, "vector": vector})
     return pa.Table.from_pylist(told, schema=words_schema(vectors.shape[1]))
 

@@ -97,7 +97,7 @@ class Filters:
         if self.methods:
             parts.append(f"method IN ({quoted(self.methods)})")
         if self.min_score is not None:
-            parts.append(f"strength >= {float(self.min_score)!r} AND description IS NOT NULL")
+            parts.append(f"strength >= {float(self.min_score)!r}")
         if self.has_formula is not None:
             parts.append(f"has_formula = {str(self.has_formula).lower()}")
         return " AND ".join(parts) or None

@@ -47,7 +47,7 @@ def sets_schema(width: int, k: int) -> pa.Schema:
 
 
 def words_schema(width: int) -> pa.Schema:
-    """One row a unit and method; `strength` is the method's score, else its PMI, else its IoU."""
+    """One row a unit and method; `strength` is the score of a description that stands, else its PMI, else its IoU."""
     return pa.schema(
         [
             pa.field("place", pa.int32()),
@@ -200,7 +200,7 @@ class IndexTables:
 
 PER_PARTITION = 1_000
 "Rows of a partition of the vector index."
-PROBES = 40
+PROBES = 60
 "Partitions of the vector index that are looked through; all, where a filter leaves too few units in them."
 
 

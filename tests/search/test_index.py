@@ -348,7 +348,13 @@ def test_an_index_holds_every_unit_in_the_order_of_the_atlas(searcher: Searcher)
 
 
 def test_a_form_that_was_withdrawn_is_none() -> None:
-    judged = {"description": None, "withdrawn": "dog AND red", "formula": "dog AND red", "reliable": False, "pmi": None}
+    judged = {
+        "description": None,
+        "withdrawn": "dog AND red",
+        "formula": "dog AND red",
+        "reliable": False,
+        "score": 0.4,
+    }
     rows_of = {
         3: [{"method": "caption", "description": "dogs", "formula": None, "reliable": True, "pmi": 1.5}],
         5: [{"method": "formula", **judged}, {"method": "caption", "description": "dogs", "formula": None, "pmi": 0.5}],
@@ -358,3 +364,4 @@ def test_a_form_that_was_withdrawn_is_none() -> None:
     found = words_table("stem", rows_of, torch.ones(4, 2), 0).to_pylist()
     assert {row["unit"]: row["has_formula"] for row in found} == {3: False, 5: False, 7: True, 11: True}
     assert [row["formula"] for row in found] == [None, None, None, None, "dog", "dog AND red"]
+    assert [row["strength"] for row in found] == [1.5, None, 0.5, None, None, None], "only what stands has a score"
