@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Semaphore, Thread
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -39,6 +39,8 @@ from describer.search.site.uploads import MOST_BYTES, read_picture
 N_FOUND = 24
 N_SIMILAR = 8
 MOST_FOUND = 200
+FEW = 2
+"Pages of units that are made at a time while each of them also looks for what means the same, in a large atlas 30 ms."
 MakeFinder = Callable[[Library], UnitFinder]
 
 
@@ -51,7 +53,7 @@ class Site:
         self._model = Model(self.library, model)
         self._finder = finder(self.library)
         self._one_at_a_time = Lock()  # indexes and models are made for one caller
-        self._kept = KeptPages()
+        self._kept, self._few = KeptPages(), Semaphore(FEW)
         self.visited = Event()
         "Set with the first page."
 
@@ -84,14 +86,20 @@ class Site:
         return answer(request, page)
 
     def unit_page(self, request: Request, links: ServerLinks, layer: str, unit: int) -> Response:
-        """The page of a unit; one that shows what means the same is final, one without waits for the search."""
+        """The page of a unit; one that shows what means the same is final, one without was made in a crowd, or before
+        the search was ready."""
         stamp, final = self.library.stamp, ("unit", links.origin, layer, unit, True)
         known = self._kept.get((stamp, *final))
         if known is not None:
             return answer(request, known)
-        similar = self.similar(layer, unit)
-        key = (*final[:-1], bool(similar))
-        return self.rendered(request, key, lambda: self.pages.unit(links, self.library.sheet(layer, unit), similar))
+        calm = self._few.acquire(blocking=False)
+        try:
+            similar = self.similar(layer, unit) if calm else []
+            key = (*final[:-1], bool(similar))
+            return self.rendered(request, key, lambda: self.pages.unit(links, self.library.sheet(layer, unit), similar))
+        finally:
+            if calm:
+                self._few.release()
 
     def warm(self) -> None:
         """Get all that a unit's page and the search need, so that readers need not wait for it."""

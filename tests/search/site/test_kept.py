@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from describer.search.site.app import make_app
+from describer.search.site.app import FEW, make_app
 from describer.search.site.kept import KeptPages
 from tests.search.site.sites import WordFinder, write_atlas
 
@@ -63,7 +63,7 @@ def test_the_first_page_needs_no_torch(tmp_path: Path) -> None:
     write_atlas(tmp_path / "atlas")
     code = f"""
 import asyncio, sys
-from describer.search.site.app import make_app
+from describer.search.site.app import FEW, make_app
 from tests.search.site.malformed import Sent, status
 app = make_app({str(tmp_path / "atlas")!r})
 for target in (b"/", b"/api/layers", b"/assets/site.css"):
@@ -72,3 +72,16 @@ print([name for name in ("torch", "transformers", "matplotlib", "scipy") if name
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["200", "200", "200", "[]"]
+
+
+def test_in_a_crowd_pages_do_not_wait_for_what_means_the_same(tmp_path: Path) -> None:
+    app = make_app(write_atlas(tmp_path / "atlas"), finder=WordFinder)
+    client, few = TestClient(app, base_url="http://127.0.0.1"), app.state.site._few
+    for _ in range(FEW):
+        assert few.acquire(blocking=False)
+    crowded = client.get("/stem/3").text
+    few.release()
+    alone = client.get("/stem/3").text
+    assert "mean the same" not in crowded and "mean the same" in alone
+    assert few.acquire(blocking=False), "a page that was made is no longer one of the few"
+    assert client.get("/stem/3").text == alone, "what was made once stays"
