@@ -33,7 +33,7 @@ from describer.search.query import Hit
 from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.unittable import Row
 
-FORMAT = 2
+FORMAT = 3
 "Raised whenever the tables of an index become others."
 FOLDER = "index"
 Progress = Callable[[str, int, int], None]
