@@ -47,9 +47,9 @@ class DecodingSettings:
     "width of the beam, or number of samples"
     max_length: int = 12
     "longest generated text, tokens"
-    evidence: float = 16.0
+    evidence: float = 4.0
     "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
-    contrast: float = 0.65
+    contrast: float = 0.6
     "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, not even its frequency"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
