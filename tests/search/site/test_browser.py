@@ -46,21 +46,6 @@ def browser(chromium: Browser) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of pure red, green and blue."""
-    return write_photos(tmp_path_factory.mktemp("photos"), {"red": 5, "green": 7, "blue": 3}, lambda *_: None)
-
-
-@pytest.fixture(scope="module")
-def colors(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`describer serve` on an atlas of a network whose units 0, 1 and 2 see red, green and blue."""
-    path = tmp_path_factory.mktemp("colors") / "atlas"
-    describe_colors(load_target(SORTER), load_images(str(photos)), path, 0.9)
-    with served("serve", str(path), "--model", SORTER) as (home, _):
-        yield home
-
-
-@pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_atlas(tmp_path_factory.mktemp("drawn") / "atlas")
 
@@ -80,32 +65,34 @@ def pages(drawn: Path) -> Iterator[str]:
 # Search, browse, try
 
 
-def test_from_words_to_a_unit_to_its_neighbours(browser: Browser, colors: str) -> None:
-    browser.open(colors)
-    browser.find("#q").send_keys("red", Keys.ENTER)
-    assert "units for “red”" in browser.find("#results h2").text
-    first = browser.find("#results .card a")
-    assert first.text.startswith("red") and "layer1:0" in first.text
-    first.click()
-    assert browser.path == "/layer1/0" and browser.find("h1").text == "red"
-    assert browser.find('meta[property="og:image"]').get_attribute("content") == f"{colors}layer1/0/preview.jpg"
-    likes = browser.find(".beside a")
-    told = likes.text
-    likes.click()
-    assert browser.path != "/layer1/0" and browser.find("h1").text == told
-
-
-def test_pictures_are_tried_and_searched(browser: Browser, colors: str, photos: Path) -> None:
-    browser.open(f"{colors}layer1/0")
-    browser.find("#picture").send_keys(str(photos / "red" / "00.png"))
-    browser.find("#drop button").click()
-    assert "above its threshold" in browser.find(".tried").text
-    browser.drop(photos / "green" / "00.png", "#drop")
-    browser.until(lambda: "below its threshold" in browser.find(".tried").text)
-    browser.open(colors)
-    browser.drop(photos / "green" / "01.png", "h1")
-    assert "fire most on your picture" in browser.find("#results h2").text
-    assert "layer1:1" in browser.find("#results .card").text
+@pytest.mark.slow  # a process of its own reads the captioner
+def test_from_words_to_a_unit_to_its_neighbours_to_pictures(browser: Browser, tmp_path: Path) -> None:
+    """Of a network whose units 0, 1 and 2 see red, green and blue."""
+    (tmp_path / "photos").mkdir()
+    photos = write_photos(tmp_path / "photos", {"red": 5, "green": 7, "blue": 3}, lambda *_: None)
+    describe_colors(load_target(SORTER), load_images(str(photos)), tmp_path / "atlas", 0.9)
+    with served("serve", str(tmp_path / "atlas"), "--model", SORTER) as (home, _):
+        browser.open(home)
+        browser.find("#q").send_keys("red", Keys.ENTER)
+        assert "units for “red”" in browser.find("#results h2").text
+        first = browser.find("#results .card a")
+        assert first.text.startswith("red") and "layer1:0" in first.text
+        first.click()
+        assert browser.path == "/layer1/0" and browser.find("h1").text == "red"
+        assert browser.find('meta[property="og:image"]').get_attribute("content") == f"{home}layer1/0/preview.jpg"
+        told = browser.find(".beside a").text
+        browser.find(".beside a").click()
+        assert browser.path != "/layer1/0" and browser.find("h1").text == told
+        browser.open(f"{home}layer1/0")
+        browser.find("#picture").send_keys(str(photos / "red" / "00.png"))
+        browser.find("#drop button").click()
+        assert "above its threshold" in browser.find(".tried").text
+        browser.drop(photos / "green" / "00.png", "#drop")
+        browser.until(lambda: "below its threshold" in browser.find(".tried").text)
+        browser.open(home)
+        browser.drop(photos / "green" / "01.png", "h1")
+        assert "fire most on your picture" in browser.find("#results h2").text
+        assert "layer1:1" in browser.find("#results .card").text
 
 
 def test_keys(browser: Browser, pages: str) -> None:
