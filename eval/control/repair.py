@@ -232,9 +232,13 @@ class Search:
     """Beam search for the smallest set, on the validation half."""
 
     def __init__(self, target: Target, images: ImageSet, truth: Truth, failure: Failure, plan: RepairPlan) -> None:
-        self.target, self.images, self.truth, self.failure, self.plan = target, images, truth, failure, plan
-        self.n_sets = 0
-        self.steps: list[dict[str, Any]] = []
+        """All of the images must be readable."""
+        self.target, self.truth, self.plan = target, truth, plan
+        self.steps, self.n_sets = list[dict[str, Any]](), 0
+        index, predicted = predictions(target, images, [[]], plan.batch_size)
+        made = failure.made(truth[index], predicted[0])
+        self.failure, self.right = failure, (predicted[0] == truth[index])[~made]
+        self.mistaken, self.others = (Part(images, np.flatnonzero(part).tolist()) for part in (made, ~made))
 
     def grow(self, pool: Sequence[Chosen]) -> list[Chosen]:
         """The best set of the first size that reaches the goal, else the best of all; DescriberError if none helps."""
@@ -258,27 +262,32 @@ class Search:
         return list(best[1])
 
     def _ranked(self, sets: Sequence[tuple[Chosen, ...]]) -> list[tuple[float, float, tuple[Chosen, ...]]]:
-        """(share repaired, accuracy lost elsewhere, set) of those within the cost, best first; of equal ones the first.
+        """(share repaired, accuracy lost elsewhere, set) of those within the cost, best first; of them `beam` or more.
 
         Where one unit alone mends nothing, those of the best gradient grow.
         """
         self.n_sets += len(sets)
-        repaired, loss = self.judged(sets)
-        order = np.lexsort((np.clip(loss, 0, None), -repaired))  # stable
-        fit = [i for i in order.tolist() if loss[i] <= self.plan.cost + 1e-12]
-        return [(float(repaired[i]), float(loss[i]), sets[i]) for i in fit]
+        repaired, found = self.repaired(sets), list[tuple[float, float, tuple[Chosen, ...]]]()
+        for share in np.unique(repaired)[::-1]:  # what accuracy a set costs takes long: only as far as is needed
+            own = [sets[i] for i in np.flatnonzero(repaired == share)]
+            lost = self.lost(own)
+            order = np.argsort(np.clip(lost, 0, None), kind="stable").tolist()
+            found += [(float(share), float(lost[i]), own[i]) for i in order if lost[i] <= self.plan.cost + 1e-12]
+            if len(found) >= self.plan.beam:
+                break
+        return found
 
-    def judged(
-        self, sets: Sequence[tuple[Chosen, ...]]
-    ) -> tuple[Float[np.ndarray, " sets"], Float[np.ndarray, " sets"]]:
-        """Of each set the share of mistakes that is gone, and the accuracy lost on all pictures that were none."""
-        ways = [[], *(cuts(each) for each in sets)]
-        index, predicted = predictions(self.target, self.images, ways, self.plan.batch_size)
-        truth = self.truth[index]
-        made, right = self.failure.made(truth, predicted), predicted == truth
-        others = right[:, ~made[0]]
-        lost = others[0].mean() - others[1:].mean(1) if others.shape[1] else np.zeros(len(sets))
-        return 1 - made[1:].sum(1) / made[0].sum(), lost
+    def repaired(self, sets: Sequence[tuple[Chosen, ...]]) -> Float[np.ndarray, " sets"]:
+        """Of each set the share of mistakes that is gone."""
+        index, predicted = predictions(self.target, self.mistaken, [*map(cuts, sets)], self.plan.batch_size)
+        return 1 - self.failure.made(self.truth[index], predicted).mean(1)
+
+    def lost(self, sets: Sequence[tuple[Chosen, ...]]) -> Float[np.ndarray, " sets"]:
+        """Of each set the accuracy lost on all pictures that were no mistake."""
+        if not len(self.others):
+            return np.zeros(len(sets))
+        index, predicted = predictions(self.target, self.others, [*map(cuts, sets)], self.plan.batch_size)
+        return self.right.mean() - (predicted == self.truth[index]).mean(1)
 
 
 def _effect(

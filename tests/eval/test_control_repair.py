@@ -123,11 +123,16 @@ def test_the_smallest_set_against_brute_force(target, photos, truth):
     images, failure, plan = load_images(str(photos)), Failure(1, None), RepairPlan("green")
     search = Search(target, images, truth, failure, plan)
     sets = [s for n in (1, 2) for s in itertools.combinations(range(7), n)]
-    repaired, loss = search.judged([tuple(UNITS[unit] for unit in each) for each in sets])
+    told = [tuple(UNITS[unit] for unit in each) for each in sets]
+    repaired, loss = search.repaired(told), search.lost(told)
     for place in (0, 3, 5, 11, 22, len(sets) - 1):
         assert (repaired[place], loss[place]) == pytest.approx(slow_judged(target, images, truth, failure, sets[place]))
     enough = [s for s, r, cost in zip(sets, repaired, loss, strict=True) if r >= plan.goal and cost <= plan.cost]
     assert enough == [(4, 5)]
+    order = np.lexsort((np.clip(loss, 0, None), -repaired))  # stable
+    wanted = [told[i] for i in order if loss[i] <= plan.cost]
+    assert [each for _, _, each in search._ranked(told)][: plan.beam] == wanted[: plan.beam]
+    search.n_sets = 0
     found = search.grow(UNITS)
     assert sorted(each.unit for each in found) == [4, 5] and [len(step["units"]) for step in search.steps] == [1, 2]
 
