@@ -7,7 +7,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from describer.atlas import Atlas
-from describer.search.query import Filters
 from describer.search.site.app import make_app
 from describer.search.site.export import export_site
 from describer.search.site.grid import GridQuery
@@ -114,7 +113,6 @@ def test_search_is_filtered_by_score(client: TestClient) -> None:
     told = client.get("/api/search?q=towers&layer=body.0&min=0.4").json()[0]
     assert (told["measure"], told["score"], told["reliable"], told["withdrawn"]) == ("r", 0.5, True, None)
     assert 'name="min" type="number" step="any" value="0.4"' in client.get("/?q=towers&min=0.4").text
-    assert "description IS NOT NULL" in (Filters(min_score=0.4).where(["stem"]) or "")
 
 
 def test_files_have_the_same(atlas: Path, tmp_path: Path) -> None:
