@@ -32,7 +32,7 @@ from describer.eval.control.edit import Pictures, edits_of
 from describer.eval.control.effects import DRAWS, MEASURES, Effect, compare, measure
 from describer.eval.control.interval import Interval, interval
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
-from describer.eval.control.trial import GOAL, Trials
+from describer.eval.control.trial import GOAL, HARM, Trials
 from describer.search.iou import global_ious
 
 Patch = tuple[float, float, float, float]
@@ -66,6 +66,8 @@ class TablePlan:
     "whether units are cut only where the concept was, and none raised"
     width: int = 0
     "units tried for each that is taken, of all that are found; 0: the first by IoU are taken"
+    harm: float = HARM
+    "share of the other pixels that units taken by trial may relabel on the samples that choose"
 
 
 def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Sequence[str]) -> list[Chosen]:
@@ -116,7 +118,7 @@ class Bench:
     def fewest(self, found: Sequence[Chosen], concept: Concept) -> list[Chosen]:
         """Those of the units that are measured, by the samples that choose."""
         where = self.region(self.trials.labels, concept)
-        return self.trials.fewest(found, concept, self.plan.top, self.plan.goal, self.plan.width, where)
+        return self.trials.fewest(found, concept, self.plan.top, self.plan.goal, self.plan.width, self.plan.harm, where)
 
     def inserted(self, chosen: Sequence[Chosen], concept: Concept) -> tuple[np.ndarray, np.ndarray]:
         """Shares of the patch that show the concept, before and after the units are raised there, a sample each."""
@@ -220,12 +222,13 @@ def main(
     goal: float = TablePlan.goal,
     confined: Annotated[bool, typer.Option("--confined", help="cut only where the concept was")] = False,
     width: Annotated[int, typer.Option(min=0, help="units tried for each taken; 0: the first by IoU")] = 0,
+    harm: Annotated[float, typer.Option(help="most that units by trial may relabel elsewhere")] = TablePlan.harm,
     out: Annotated[Path | None, typer.Option(help="all numbers as JSON")] = None,
 ) -> None:
     """The table of what described units draw."""
     patterns = tuple(part for part in layers.split(",") if part)
     plan = TablePlan(
-        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined, width
+        tuple(concepts.split(",")), segmenter, patterns, top, samples, draws, seed, meaning, goal, confined, width, harm
     )
     bench = Bench(load_target(generator), Atlas.open(atlas), plan)
     rows: list[dict[str, Any]] = []

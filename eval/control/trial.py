@@ -5,7 +5,8 @@
 
 A set grows until it removes the goal, or is full. With a width of 0 units come in the order in which they were found.
 Else the `width` units that the concept then rests on most (see `slopes`) are each cut beside those that were taken
-before, and that is taken which removes most of the concept, less SPARING times what it relabels elsewhere.
+before, and that is taken which removes most of the concept, less SPARING times what it relabels elsewhere; none that
+relabels more than `harm`. Where none is left, the set is done.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ SPARING = 3.0
 "Concept removed, as a share, that is worth as much as relabelling a share of all other pixels."
 CHOOSING = 48
 "Samples that choose, in an edit."
+HARM = 0.1
+"Share of the other pixels that a set may relabel there."
 STEP = 2
 "Units by which sets grow where none is tried."
 
@@ -60,6 +63,7 @@ class Trials:
         top: int,
         goal: float = GOAL,
         width: int = 0,
+        harm: float = HARM,
         where: Float[Tensor, "samples height width"] | None = None,
         tell: Callable[[int, int], None] | None = None,
     ) -> list[Chosen]:
@@ -74,8 +78,10 @@ class Trials:
                 falls = slopes(self.samples.target, self.samples.latents, likeness, rest, chosen, where)
                 rest = [rest[i] for i in np.argsort(-falls, kind="stable")]
                 ends = [self.cut([*chosen, each], concept, where) for each in rest[:width]]
-                worth = [gone - SPARING * relabelled for gone, relabelled in ends]
-                place = int(np.nan_to_num(worth, nan=-np.inf).argmax())  # the first where nothing is there to remove
+                worth = [np.nan_to_num(gone) - SPARING * lost if lost <= harm else -np.inf for gone, lost in ends]
+                place = int(np.argmax(worth))
+                if np.isinf(worth[place]):
+                    break
                 chosen.append(rest.pop(place))
                 removed = ends[place][0]
             if tell:

@@ -84,7 +84,8 @@ def test_each_unit_is_the_best_of_those_tried(target, atlas):
         chosen.append(best)
         rest.remove(best)
     trials = Trials(samples, segmenter)
-    assert trials.fewest(candidates, BROWN, 3, goal=2.0, width=2) == chosen
+    assert trials.fewest(candidates, BROWN, 3, goal=2.0, width=2, harm=1.0) == chosen
+    assert trials.fewest(candidates, BROWN, 3, goal=2.0, width=2, harm=-1.0) == []
     removed, relabelled = trials.cut(chosen, BROWN)
     assert (removed - 3 * relabelled, removed) == pytest.approx(slow_worth(samples, before, [c.unit for c in chosen]))
 
