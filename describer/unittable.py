@@ -130,7 +130,9 @@ class UnitTable:
         return self._read(query.limit(None), columns)
 
     def rows_of(self, units: Sequence[tuple[str, int]], columns: Sequence[str] | None = None) -> list[Row]:
-        """The rows of some units, each (layer, unit), in no order; only these are read."""
+        """The rows of some units, each (layer, unit), in no order; only these are read. Without a table none."""
+        if not units or not (self._folder / "units.lance").is_dir():
+            return []
         table = self._table(create=False)
         self._numbers = self._numbers or RowNumbers(table)
         numbers = self._numbers.of(units)

@@ -19,8 +19,8 @@ SHOWN = (
     *("reliable", "withdrawn", "activation", "dead"),
 )
 "Columns of the table that cards are made of."
-WORDS = ("layer", "unit", "method", "description", "dead")
-"Columns of cards of which nothing but the words is wanted."
+WORDS = ("unit", "method", "description", "dead")
+"Columns of cards of which nothing but the words is wanted: 30 bytes a unit, which are kept."
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,22 @@ SCORED = ("unit", "method", "description", "score", "pmi", "iou")
 "Columns that say in what order units by score are."
 
 
-def by_score(units: np.ndarray, rows: pa.Table) -> np.ndarray:
-    """These units, the highest score of their cards first and those without one last; `rows` has the columns SCORED."""
+def first_rows(rows: pa.Table) -> pa.Table:
+    """Of every unit, ascending, the row its card is told by; of rows with at least unit, method and description."""
     methods = pc.dictionary_encode(rows["method"]).combine_chunks()
     ranks = {name: place for place, name in enumerate(sorted(methods.dictionary.to_pylist(), key=_method_rank))}
     of_method = np.array([ranks[name] for name in methods.dictionary.to_pylist()], np.int64)
     wordless = pc.equal(pc.fill_null(rows["description"], ""), "").to_numpy()
     unit = rows["unit"].to_numpy()
-    score = pc.coalesce(rows["score"], rows["pmi"], rows["iou"]).to_numpy().astype(np.float64)
     order = np.lexsort((of_method[methods.indices.to_numpy()], wordless, unit))
-    told, first = np.unique(unit[order], return_index=True)
-    scores = dict(zip(told.tolist(), score[order][first].tolist(), strict=True))
+    _, first = np.unique(unit[order], return_index=True)
+    return rows.take(order[first]).combine_chunks()
+
+
+def by_score(units: np.ndarray, rows: pa.Table) -> np.ndarray:
+    """These units, the highest score of their cards first and those without one last; `rows` has the columns SCORED."""
+    told = first_rows(rows)
+    score = pc.coalesce(told["score"], told["pmi"], told["iou"]).to_numpy().astype(np.float64)
+    scores = dict(zip(told["unit"].to_pylist(), score.tolist(), strict=True))
     low = np.array([-scores.get(each, np.nan) for each in units.tolist()], np.float64)
     return units[np.lexsort((units, np.where(np.isnan(low), np.inf, low)))]

@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from describer.errors import DescriberError
 from describer.search.query import Hit
-from describer.search.site.cards import WORDS, Card
+from describer.search.site.cards import Card
 from describer.search.site.library import Library
 from describer.search.site.trying import Model, ranked
 
@@ -97,7 +97,7 @@ class Finder:
         tables = searcher.indexes[0].tables
         if len(tables) > EXACT:
             hits = searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning")
-            cards = self._library.cards_of([(hit.layer, hit.unit) for hit in hits], WORDS)
+            cards = self._library.cards_of([(hit.layer, hit.unit) for hit in hits], words=True)
             return [Found(card, _note(hit)) for card, hit in zip(cards, hits, strict=True)]
         self._alike = self._alike or Alike(tables)
         near = self._alike.of(layer, unit, k)

@@ -21,12 +21,14 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool
 from safetensors import SafetensorError, safe_open
 
 from describer.errors import AtlasError
 from describer.manifest import LayerEntry, Manifest
-from describer.search.site.cards import SCORED, SHOWN, WORDS, Card, LayerView, by_score, make_card, rank
+from describer.search.site.cards import SCORED, SHOWN, WORDS, Card, LayerView, by_score, first_rows, make_card, rank
 from describer.search.site.outlines import mask_outlines, outlines
 from describer.search.site.sheet import (
     Beside,
@@ -118,18 +120,35 @@ class Library:
         rows, dead = self._read(layer, SHOWN) if self._large(layer) else self._rows(layer), self._dead(layer)
         return [make_card(layer, unit, rows.get(unit, []), dead[unit], method) for unit in sorted(dead)]
 
-    def cards_of(self, units: Sequence[tuple[str, int]], columns: Sequence[str] = SHOWN) -> list[Card]:
+    def cards_of(self, units: Sequence[tuple[str, int]], words: bool = False) -> list[Card]:
         """The cards of some units of any layers, in this order; AtlasError where the atlas has one not.
 
-        Of large layers no other `columns` are read: with WORDS the cards lack scores, and are had in half the time.
+        With `words` alone those of large layers lack scores and forms, and nothing is read for them.
         """
-        large = self._by_layer(self._table.rows_of([u for u in dict.fromkeys(units) if self._large(u[0])], columns))
+        unread = [] if words else [unit for unit in dict.fromkeys(units) if self._large(unit[0])]
+        large = self._by_layer(self._table.rows_of(unread, SHOWN))
         made = []
         for layer, unit in units:
-            rows = (large.get(layer, {}) if self._large(layer) else self._rows(layer)).get(unit, [])
+            if words and self._large(layer):
+                rows = self._worded(layer, unit)
+            else:
+                rows = (large.get(layer, {}) if self._large(layer) else self._rows(layer)).get(unit, [])
             dead = rows[0]["dead"] if rows else bool(self.exemplars(layer).dead[self._position(layer, unit)])
             made.append(make_card(layer, unit, rows, dead))
         return made
+
+    def _worded(self, layer: str, unit: int) -> list[Row]:
+        """The row a unit's card is told by, with nothing but its words; those of the whole layer are kept."""
+        if not self.entry(layer).methods:
+            return []
+        told = self._keep(("words", layer), lambda: first_rows(self._columns(layer, WORDS)))
+        place = int(np.searchsorted(told["unit"].to_numpy(), unit))
+        return [dict.fromkeys(SHOWN) | row for row in told.slice(place, 1).to_pylist() if row["unit"] == unit]
+
+    def _columns(self, layer: str, names: Sequence[str]) -> pa.Table:
+        """Columns of the rows of a layer's finished methods."""
+        rows = self._table.columns(layer, names)
+        return rows.filter(pc.is_in(rows["method"], pa.array(self.entry(layer).methods, pa.string())))
 
     def in_order(self, layer: str, score_first: bool = False) -> Sequence[int] | None:
         """The units of a large layer, ascending or the highest score first; None: not large, so that cards tell."""
@@ -139,7 +158,7 @@ class Library:
         def read() -> Any:
             units = np.sort(self.exemplars(layer).unit_ids.numpy())
             scored = score_first and self.entry(layer).methods
-            found = by_score(units, self._table.columns(layer, SCORED)) if scored else units
+            found = by_score(units, self._columns(layer, SCORED)) if scored else units
             return array("q", found.astype(np.int64).tobytes())  # 8 bytes a unit
 
         return self._keep(("order", layer, score_first), read)  # type: ignore[no-any-return]
@@ -257,7 +276,7 @@ class Library:
     def coactive(self, layer: str, unit: int) -> list[Beside]:
         """Units that share exemplar images with this one, nearest first."""
         near = self._neighbours.of(layer, unit, N_NEIGHBOURS)
-        cards = self.cards_of([(each.layer, each.unit) for each in near], WORDS)
+        cards = self.cards_of([(each.layer, each.unit) for each in near], words=True)
         return [Beside(c.layer, c.unit, c.told, n.likeness) for c, n in zip(cards, near, strict=True)]
 
     @property

@@ -16,6 +16,7 @@ from describer.search.site.cards import SHOWN
 from describer.search.site.library import Library
 from describer.search.site.neighbours import Alike
 from describer.unittable import UnitTable
+from tests.describer.worlds import Squares, make_exemplars, make_manifest
 from tests.search.site.sites import WordFinder, write_atlas, write_judged_atlas
 
 LAYERS = ("stem", "body.0")
@@ -47,6 +48,17 @@ def test_pages_are_the_same(atlas: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert pages(atlas, ADDRESSES + api) == small
     assert [status for status, _ in small].count(404) == len(LAYERS)
     assert read == list(LAYERS), "only a grid with a filter needs all units of a layer, once"
+
+
+@pytest.mark.parametrize("large", [0, 10_000])
+def test_what_is_not_described_yet_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    with Atlas.create(tmp_path / "atlas", make_manifest({"seed": 0}, LAYERS)) as made:
+        for layer in LAYERS:
+            made.write_exemplars(make_exemplars(layer, 0), Squares())
+    monkeypatch.setattr(library, "LARGE", large)
+    for status, text in pages(tmp_path / "atlas", ["/stem", "/stem?sort=score", "/stem/2", "/api/stem/2"]):
+        assert status == 200
+        assert "not described yet" in text or '"descriptions":[]' in text
 
 
 def test_the_first_page_of_a_large_atlas_reads_no_units(atlas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
