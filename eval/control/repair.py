@@ -269,7 +269,7 @@ class Search:
         self.n_sets += len(sets)
         repaired, found = self.repaired(sets), list[tuple[float, float, tuple[Chosen, ...]]]()
         for share in np.unique(repaired)[::-1]:  # what accuracy a set costs takes long: only as far as is needed
-            own = [sets[i] for i in np.flatnonzero(repaired == share)]
+            own = [sets[i] for i in np.flatnonzero(repaired == share).tolist()]
             lost = self.lost(own)
             order = np.argsort(np.clip(lost, 0, None), kind="stable").tolist()
             found += [(float(share), float(lost[i]), own[i]) for i in order if lost[i] <= self.plan.cost + 1e-12]
