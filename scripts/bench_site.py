@@ -57,8 +57,10 @@ def measure(atlas: Path, readers: int, pages: int, rest: float, seed: int, out: 
         said = time.perf_counter() - start
         fetch(HTTPConnection(place, timeout=PATIENCE), "/")
         answered = time.perf_counter() - start
-        fetch(HTTPConnection(place, timeout=PATIENCE), "/api/search?q=anything")  # until the search is ready
-        waits = everybody(place, addresses(place), readers, pages, rest, seed)
+        known = addresses(place)
+        for address in ("/api/search?q=anything", known[-1]):  # until the search is ready, and what all units need
+            fetch(HTTPConnection(place, timeout=PATIENCE), address)
+        waits = everybody(place, known, readers, pages, rest, seed)
     finally:
         server.terminate()
         server.wait(PATIENCE)

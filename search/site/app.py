@@ -107,6 +107,8 @@ class Site:
             probed = [entry.name for entry in self.library.meta.layers if entry.probed]
             for layer in probed[:1]:
                 self.library.sheet(layer, int(self.library.exemplars(layer).unit_ids[0]))
+            firsts = [(layer, int(self.library.exemplars(layer).unit_ids[0])) for layer in probed]
+            self.library.cards_of(firsts, words=True)
         with suppress(DescriberError):
             self.find("anything", 1, "", "fused")
 
