@@ -9,7 +9,7 @@ twice: its decoder gives the PMI of the text, its contrastive head a cosine, and
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -38,7 +38,9 @@ def answer(
     asked = _open(indexes, filters)
     lists = []
     if question.text is not None:
-        lists.append(by_text(asked, meanings, question.text.strip(), question))
+        alone = question.image is None and question.unit is None
+        n_wanted = question.k if alone else None
+        lists.append(by_text(asked, meanings, question.text.strip(), question, n_wanted))
     if picture is not None:
         lists.append(by_picture(asked, targets, picture, question.depth, filters))
     if question.unit is not None:
@@ -77,39 +79,61 @@ def _identity(hit: Hit) -> tuple[str, str, int]:
 # A text
 
 
-def by_text(asked: Sequence[Where], meanings: Meanings, text: str, question: Question) -> list[Hit]:
-    """Units by words, by meaning, by both, or those of both by PMI and meaning."""
+def by_text(
+    asked: Sequence[Where], meanings: Meanings, text: str, question: Question, n_wanted: int | None = None
+) -> list[Hit]:
+    """The first `n_wanted` units, or all, by words, by meaning, by both, or those of both by PMI and meaning."""
     spoken = meanings.spoken(text)
     vector = meanings.text_vectors([spoken], question.templates)[0]
     lists = [_candidates(index, where, text, vector, question) for index, where in asked]
     if question.how == "reranked":
-        hits = _weighed([index for index, _ in asked], lists, meanings, spoken, vector, question)
-        return sorted(hits, key=lambda hit: -hit.score)
-    hits = [hit for each in lists for _, hit in each]
-    if question.how == "meaning":
-        return sorted(hits, key=lambda hit: -hit.score)
-    ranks = [rank for each in lists for rank in range(len(each))]
-    return [hits[number] for number in sorted(range(len(hits)), key=lambda number: ranks[number])]
+        lists = _weighed(lists, meanings, spoken, vector, question)
+    found = [candidate for each in lists for candidate in each]
+    if question.how in ("reranked", "meaning"):
+        found.sort(key=lambda candidate: -candidate.score)
+    else:
+        ranks = [rank for each in lists for rank in range(len(each))]
+        found = [found[number] for number in sorted(range(len(found)), key=lambda number: ranks[number])]
+    return _hits(found[:n_wanted])
 
 
-def _candidates(
-    index: Index, where: str | None, text: str, vector: Tensor, question: Question
-) -> list[tuple[int, Hit]]:
-    """(place, hit) of the units of one atlas in the order of their words, of their meaning, or of both."""
+@dataclass(frozen=True)
+class Candidate:
+    """A unit of one atlas, of which no more is known yet than where it lies."""
+
+    index: Index
+    found: Found
+    score: float
+    by: str
+    parts: dict[str, float]
+
+
+def _hits(candidates: Sequence[Candidate]) -> list[Hit]:
+    """The same with what is said of them."""
+    indexes = list({id(each.index): each.index for each in candidates}.values())
+    rows = {
+        id(index): index.tables.taken([each.found.number for each in candidates if each.index is index])
+        for index in indexes
+    }
+    return [c.index.hit(rows[id(c.index)][c.found.number], c.score, c.by, c.parts) for c in candidates]
+
+
+def _candidates(index: Index, where: str | None, text: str, vector: Tensor, question: Question) -> list[Candidate]:
+    """The units of one atlas in the order of their words, of their meaning, or of both."""
     depth, how = question.depth, question.how
     coming = None if how == "meaning" else _BESIDE.submit(index.tables.by_words, text, where, depth)
     meant = [] if how == "words" else index.tables.by_vector(vector, where, depth)
     words = [] if coming is None else coming.result()
     both = reciprocal_ranks([[found.place for found in each] for each in (words, meant)])
-    rows = {found.place: found.row for found in (*meant, *words)}  # of a unit's rows the one whose words match
+    known = {found.place: found for found in (*meant, *words)}  # of a unit's rows the one whose words match
     bm25, cosine = _scores(words), _scores(meant)
     made = []
     for place in sorted(both, key=lambda place: (-both[place], place))[:depth]:
         parts = {"fused": both[place], "bm25": bm25.get(place), "cosine": cosine.get(place)}
         by = how if how in ("words", "meaning") else "fused"
         score = parts[{"words": "bm25", "meaning": "cosine", "fused": "fused"}[by]] or 0.0
-        known = {name: value for name, value in parts.items() if value is not None}
-        made.append((place, index.hit(rows[place], score, by, known)))
+        measured = {name: value for name, value in parts.items() if value is not None}
+        made.append(Candidate(index, known[place], score, by, measured))
     return made
 
 
@@ -118,29 +142,27 @@ def _scores(found: Sequence[Found]) -> dict[int, float]:
 
 
 def _weighed(
-    indexes: Sequence[Index],
-    lists: Sequence[Sequence[tuple[int, Hit]]],
-    meanings: Meanings,
-    text: str,
-    vector: Tensor,
-    question: Question,
-) -> list[Hit]:
+    lists: Sequence[Sequence[Candidate]], meanings: Meanings, text: str, vector: Tensor, question: Question
+) -> list[list[Candidate]]:
     """The candidates with their exact PMI and cosine; those without exemplars are left out."""
     prior = float(meanings.log_priors([text], question.templates)[0])
     weighed = []
-    for index, candidates in zip(indexes, lists, strict=True):
-        memory, present = index.tables.sets([place for place, _ in candidates])
-        unmeasured = [(hit.layer, hit.unit) for _, hit in candidates if "cosine" not in hit.parts]
-        cosines = index.tables.vectors(unmeasured) @ vector
-        lacking = iter(cosines.tolist())
+    for candidates in (each for each in lists if each):
+        tables = candidates[0].index.tables
+        memory, present = tables.sets([each.found.place for each in candidates])
+        unmeasured = [each.found.number for each in candidates if "cosine" not in each.parts]
+        lacking = iter((tables.vectors(unmeasured) @ vector).tolist())
         likely = meanings.log_probs([text], memory, present, question.templates)[:, 0].tolist()
-        for (_, hit), log_prob, known in zip(candidates, likely, present.any(1).tolist(), strict=True):
-            cosine = hit.parts["cosine"] if "cosine" in hit.parts else next(lacking)
-            if known:
-                pmi = log_prob - prior
-                parts = {**hit.parts, "pmi": pmi, "log_prob": log_prob, "log_prior": prior, "cosine": cosine}
-                weighed.append(replace(hit, score=pmi + COSINE * cosine, by="reranked", parts=parts))
+        cosines = [each.parts["cosine"] if "cosine" in each.parts else next(lacking) for each in candidates]
+        known = zip(candidates, likely, cosines, present.any(1).tolist(), strict=True)
+        weighed.append([_with_pmi(c, log_prob, prior, cosine) for c, log_prob, cosine, living in known if living])
     return weighed
+
+
+def _with_pmi(candidate: Candidate, log_prob: float, prior: float, cosine: float) -> Candidate:
+    pmi = log_prob - prior
+    parts = {**candidate.parts, "pmi": pmi, "log_prob": log_prob, "log_prior": prior, "cosine": cosine}
+    return replace(candidate, score=pmi + COSINE * cosine, by="reranked", parts=parts)
 
 
 # A picture

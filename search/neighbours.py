@@ -28,9 +28,10 @@ def neighbours_of(
         return _by_coactivation(asked, home, place, question.depth)
     hits = []
     for index, where in asked:
-        for found in index.tables.by_vector(vector, where, question.depth + 1):
-            if index is not home or found.place != place:
-                hits.append(index.hit(found.row, found.score, "meaning", {"cosine": found.score}))
+        near = index.tables.by_vector(vector, where, question.depth + 1)
+        near = [found for found in near if index is not home or found.place != place]
+        rows = index.tables.taken([found.number for found in near])
+        hits += [index.hit(rows[each.number], each.score, "meaning", {"cosine": each.score}) for each in near]
     return sorted(hits, key=lambda hit: -hit.score)[: question.depth]
 
 

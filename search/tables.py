@@ -2,8 +2,9 @@
 
     IndexTables.write(folder, width, k, batches)           # batches of (sets, words), in the order of the atlas
     tables = IndexTables(folder)
-    tables.by_words("dogs", "layer IN ('layer4')", 100)    # [Found(place=7, score=3.1, row={…}), …]
-    tables.by_vector(vector, None, 100)                    # the same by cosine
+    found = tables.by_words("dogs", "layer IN ('layer4')", 100)    # [Found(place=7, score=3.1, number=12), …]
+    found = tables.by_vector(vector, None, 100)            # the same by cosine
+    tables.taken([each.number for each in found[:10]])     # number -> layer, unit, method, description, formula
     memory, present = tables.sets([7, 3])                  # what the captioner's decoder looks at
 
 `place` is a unit's number in the index. Up to EXACT rows every distance is computed; above that an IVF_SQ index finds
@@ -70,8 +71,8 @@ class Found:
     place: int
     score: float
     "BM25 or cosine, the highest first"
-    row: Row
-    "the description that matched, or the first one"
+    number: int
+    "of the row whose description matched, or of the first one"
 
 
 class IndexTables:
@@ -105,21 +106,28 @@ class IndexTables:
         from lancedb import query as lance
 
         match: Any = lance.MatchQuery  # a text as it stands would be a phrase where it has quotation marks
-        query = self._words.search(match(text, "description"), query_type="fts").select([*SHOWN, "_score"])
-        rows = _limited(query, where, limit * self.n_methods)
-        return _of_units(((row.pop("_score"), row) for row in rows), limit)
+        query = self._words.search(match(text, "description"), query_type="fts").select(["place", "method", "_score"])
+        rows = _limited(query.with_row_id(True), where, limit * self.n_methods)
+        return _of_units(((row["_score"], row) for row in rows), limit)
 
     def by_vector(self, vector: Float[Tensor, " width"], where: str | None, limit: int) -> list[Found]:
         """Units by the cosine of their exemplars' vector and this unit vector; equal ones by place."""
         wanted, approximate = limit * self.n_methods, self._n_rows > EXACT
         query = self._words.search(vector.numpy(), vector_column_name="vector", query_type="vector")
-        query = query.distance_type("dot").select([*SHOWN, "_distance"])
+        query = query.distance_type("dot").select(["place", "method", "_distance"]).with_row_id(True)
         if approximate:
             query = query.nprobes(PROBES).refine_factor(2)
         rows = _limited(query, where, wanted)
         if where is not None and len(rows) < wanted and approximate:  # a narrow filter: look everywhere
             rows = query.nprobes(self._n_rows).to_list()
-        return _of_units(((1 - row.pop("_distance"), row) for row in rows), limit)
+        return _of_units(((1 - row["_distance"], row) for row in rows), limit)
+
+    def taken(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """Number -> row; to take a row of a million costs as much as to find it, so that only those shown are taken."""
+        if not numbers:
+            return {}
+        rows = self._words.take_row_ids(sorted({*numbers})).select([*SHOWN]).with_row_id().to_arrow().to_pylist()
+        return {row["_rowid"]: row for row in rows}
 
     def sets(self, places: Sequence[int]) -> tuple[Float[Tensor, "units k width"], Bool[Tensor, "units k"]]:
         """Memory (float16) and presence of these units, in this order."""
@@ -132,15 +140,14 @@ class IndexTables:
         present = _flat(found["present"]).reshape(len(order), self.k)
         return torch.from_numpy(memory[rows].copy()), torch.from_numpy(present[rows].copy())
 
-    def vectors(self, units: Sequence[tuple[str, int]]) -> Float[Tensor, "units width"]:
-        """The vectors of these units, each (layer, unit), in this order; NaN where a unit has no exemplars."""
-        found = torch.full((len(units), self.width), torch.nan)
-        numbers = self._numbers.of(units)
+    def vectors(self, numbers: Sequence[int]) -> Float[Tensor, "rows width"]:
+        """The vectors of the rows of these numbers, in this order; NaN where a unit has no exemplars."""
+        found = torch.full((len(numbers), self.width), torch.nan)
         if numbers:
-            rows = self._words.take_row_ids(numbers).select(["layer", "unit", "vector"]).to_arrow().to_pylist()
-            known = {(row["layer"], row["unit"]): row["vector"] for row in rows if row["vector"] is not None}
-            for place, unit in enumerate(units):
-                found[place] = torch.tensor(known[unit]) if unit in known else torch.nan
+            taken = self._words.take_row_ids(sorted({*numbers})).select(["vector"]).with_row_id().to_arrow().to_pylist()
+            known = {row["_rowid"]: row["vector"] for row in taken if row["vector"] is not None}
+            for row, number in enumerate(numbers):
+                found[row] = torch.tensor(known[number]) if number in known else torch.nan
         return found
 
     def all_vectors(self) -> tuple[list[tuple[str, int]], Float[Tensor, "units width"]]:
@@ -167,8 +174,9 @@ class IndexTables:
         if not condition:
             return {}
         condition = f"({condition})" if where is None else f"({condition}) AND {where}"
-        rows = self._words.search().where(condition).select([*SHOWN]).limit(None).to_list()
-        return {found.place: found.row for found in _of_units(((0.0, row) for row in rows), len(rows))}
+        rows = self._words.search().where(condition).select([*SHOWN]).with_row_id(True).limit(None).to_list()
+        of_number = {row["_rowid"]: row for row in rows}
+        return {found.place: of_number[found.number] for found in _of_units(((0.0, row) for row in rows), len(rows))}
 
     def passing(self, where: str | None) -> set[int] | None:
         """Places of the units that pass `where`; None: all."""
@@ -178,11 +186,15 @@ class IndexTables:
 
     def located(self, layer: str, unit: int) -> tuple[int, Float[Tensor, " width"] | None] | None:
         """The number of a unit in the index and its vector, None where it has no exemplars; None: not in the index."""
-        numbers = self._numbers.of([(layer, unit)])[:1]
+        numbers = self.numbers([(layer, unit)])[:1]
         if not numbers:
             return None
         (row,) = self._words.take_row_ids(numbers).select(["place", "vector"]).to_arrow().to_pylist()
         return int(row["place"]), None if row["vector"] is None else torch.tensor(row["vector"])
+
+    def numbers(self, units: Sequence[tuple[str, int]]) -> list[int]:
+        """Of all rows of these units, each (layer, unit)."""
+        return self._numbers.of(units)
 
     @cached_property
     def _numbers(self) -> RowNumbers:
@@ -239,7 +251,7 @@ def _of_units(scored: Iterable[tuple[float, Row]], limit: int) -> list[Found]:
         if row["place"] not in best or rank < best[row["place"]][0]:
             best[row["place"]] = (rank, row)
     ordered = sorted(best.items(), key=lambda item: (item[1][0][0], item[0]))
-    return [Found(place, -rank[0], row) for place, (rank, row) in ordered[:limit]]
+    return [Found(place, -rank[0], row["_rowid"]) for place, (rank, row) in ordered[:limit]]
 
 
 def _flat(column: Any) -> np.ndarray:

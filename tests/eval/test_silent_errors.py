@@ -116,7 +116,7 @@ def test_1_text_search_over_as_many_units_as_dimensions_finds_the_nearest(tmp_pa
     IndexTables.write(tmp_path, DIMS, 3, [(sets_schema(DIMS, 3).empty_table(), words)])
     query = torch.from_numpy(units[3] + 0.1 * units[1])
     query = torch.nn.functional.normalize(query, dim=0)
-    found = {each.row["unit"]: each.score for each in IndexTables(tmp_path).by_vector(query, None, UNITS)}
+    found = {each.place: each.score for each in IndexTables(tmp_path).by_vector(query, None, UNITS)}
     for unit in range(UNITS):
         assert found[unit] == pytest.approx(sum(float(query[d]) * float(units[unit, d]) for d in range(DIMS)), abs=1e-5)
     assert max(found, key=lambda unit: found[unit]) == 3

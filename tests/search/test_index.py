@@ -123,7 +123,8 @@ def test_units_are_reranked_by_the_captioners_pmi_and_cosine(path: Path, searche
 def test_vectors_come_in_the_order_in_which_they_are_asked_for(path: Path, searcher: Searcher) -> None:
     tables, atlas = searcher.indexes[0].tables, Atlas.open(path)
     names = ("head:2", "stem:0", "body.0:6", "stem:1")
-    found = dict(zip(names, tables.vectors([atlas.locate(name) for name in names]), strict=True))
+    numbers = [tables.numbers([atlas.locate(name)])[0] for name in names]
+    found = dict(zip(names, tables.vectors(numbers), strict=True))
     assert found.pop("stem:1").isnan().all()  # a dead unit has none
     for name, vector in found.items():
         wanted = vector_of(atlas, *atlas.locate(name))
@@ -230,11 +231,11 @@ def test_several_atlases_are_one_list(path: Path, tmp_path: Path) -> None:
 
 def test_neighbours_by_meaning(searcher: Searcher) -> None:
     tables = searcher.indexes[0].tables
-    own = tables.vectors([("body.0", 2)])[0]
+    own = tables.vectors(tables.numbers([("body.0", 2)])[:1])[0]
     hits = searcher.search(unit="body.0:2", k=99)
     assert sorted(hit.id for hit in hits) == sorted(name for name in LIVING if name != "body.0:2")
     for hit in hits:
-        theirs = tables.vectors([(hit.layer, hit.unit)])[0]
+        theirs = tables.vectors(tables.numbers([(hit.layer, hit.unit)])[:1])[0]
         assert hit.score == pytest.approx(float(own @ theirs), abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
