@@ -11,6 +11,7 @@ A scale of 0 ablates the units, k multiplies them, "insert" raises them to the .
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,9 @@ def _edited(
 ) -> EditResult:
     """The edit of chosen units, measured."""
     tell("drawing", 0, plan.draws + 2)
+    beside = ThreadPoolExecutor(1)
+    loading = beside.submit(PictureFeatures, device)  # imports what takes seconds, while pictures are drawn
+    beside.shutdown(wait=False)
     before = samples.draw()
     was = segmenter.labels(before)
     where = None if plan.where is None else region_of(plan.where, before, segmenter, was)
@@ -171,7 +175,7 @@ def _edited(
         tell("drawing", draw + 2, plan.draws + 2)
     concept = segmenter.concept(plan.query or "")
     told = _measured(before, after, rivals, segmenter, concept, was, plan.seed)
-    told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, device)
+    told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, loading.result())
     tell("drawing", plan.draws + 2, plan.draws + 2)
     return EditResult(before, after, _report(target, plan, chosen, edits, where, after) | told)
 
@@ -278,10 +282,14 @@ def _others(target: Target, plan: EditPlan) -> Pictures:
 
 
 def _quality(
-    before: Pictures, after: Pictures, rivals: Sequence[Pictures], others: Pictures, seed: int, device: str
+    before: Pictures,
+    after: Pictures,
+    rivals: Sequence[Pictures],
+    others: Pictures,
+    seed: int,
+    features: PictureFeatures,
 ) -> dict[str, Any]:
     """Fréchet distances to other samples of the generator: unedited, edited, randomly edited."""
-    features = PictureFeatures(device)
     reference, unedited, own = features(others), features(before), features(after)
     each = [features(rival) for rival in rivals]
     told: dict[str, Any] = {

@@ -9,6 +9,7 @@ semantic level instead of Inception's. It grows as samples get fewer: compare on
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from PIL import Image
 from safetensors import safe_open
 
 import describer
-from describer.backbone import PyramidBackbone
+
+if TYPE_CHECKING:
+    from describer.backbone import PyramidBackbone
 
 CARRIED = Path(describer.__file__).parent / "weights" / "captioner"
 PREFIX = "encoder.backbone."
@@ -45,8 +48,10 @@ class PictureFeatures:
         return np.concatenate(found)
 
 
-def carried_backbone(folder: Path = CARRIED) -> PyramidBackbone:
+def carried_backbone(folder: Path = CARRIED) -> "PyramidBackbone":
     """The backbone of the captioner in the folder, in eval mode."""
+    from describer.backbone import PyramidBackbone  # takes seconds
+
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     backbone = PyramidBackbone(**about["encoder"]["own"])
     with safe_open(folder / "model.safetensors", "pt") as file:
