@@ -144,10 +144,11 @@ class UnitTable:
             query = query.select([name for name in columns if name in self._known])  # as reading a column
         return [_as_read(row) for row in query.to_arrow().to_pylist()]
 
-    def columns(self, layer: str, names: Sequence[str]) -> pa.Table:
-        """Some columns of a layer's rows, in no order, as they are kept."""
-        query = self._table(create=False).search().where(f"layer = {_quoted(layer)}")
-        return query.select([*names]).limit(None).to_arrow()
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows, in no order, as they are kept; of no rows where there is no table."""
+        if not (self._folder / "units.lance").is_dir():
+            return SCHEMA.empty_table().select([*names])
+        return self._table(create=False).search().select([*names]).limit(None).to_arrow()
 
     def version(self) -> int:
         """A number that grows with every change; 0 where there is no table yet."""

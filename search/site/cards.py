@@ -19,8 +19,8 @@ SHOWN = (
     *("reliable", "withdrawn", "activation", "dead"),
 )
 "Columns of the table that cards are made of."
-WORDS = ("unit", "method", "description", "dead")
-"Columns of cards of which nothing but the words is wanted: 30 bytes a unit, which are kept."
+TOLD = ("unit", "method", "description", "dead", "score", "pmi", "iou")
+"Columns of what is kept of large layers, 60 bytes a unit: by what words units are told, and in what order."
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,8 @@ def make_card(layer: str, unit: int, rows: list[Row], dead: bool, method: str | 
     )
 
 
-SCORED = ("unit", "method", "description", "score", "pmi", "iou")
-"Columns that say in what order units by score are."
-
-
 def first_rows(rows: pa.Table) -> pa.Table:
-    """Of every unit, ascending, the row its card is told by; of rows with at least unit, method and description."""
+    """Of every unit, ascending, the row its card is told by; of rows with the columns TOLD."""
     methods = pc.dictionary_encode(rows["method"]).combine_chunks()
     ranks = {name: place for place, name in enumerate(sorted(methods.dictionary.to_pylist(), key=_method_rank))}
     of_method = np.array([ranks[name] for name in methods.dictionary.to_pylist()], np.int64)
@@ -139,10 +135,11 @@ def first_rows(rows: pa.Table) -> pa.Table:
     return rows.take(order[first]).combine_chunks()
 
 
-def by_score(units: np.ndarray, rows: pa.Table) -> np.ndarray:
-    """These units, the highest score of their cards first and those without one last; `rows` has the columns SCORED."""
-    told = first_rows(rows)
-    score = pc.coalesce(told["score"], told["pmi"], told["iou"]).to_numpy().astype(np.float64)
-    scores = dict(zip(told["unit"].to_pylist(), score.tolist(), strict=True))
-    low = np.array([-scores.get(each, np.nan) for each in units.tolist()], np.float64)
-    return units[np.lexsort((units, np.where(np.isnan(low), np.inf, low)))]
+def by_score(units: np.ndarray, told: pa.Table) -> np.ndarray:
+    """These units, the highest score of their cards first and those without one last; `told` are their `first_rows`."""
+    known, score = told["unit"].to_numpy(), pc.coalesce(told["score"], told["pmi"], told["iou"]).to_numpy()
+    low = np.full(len(units), np.inf)
+    place = np.minimum(np.searchsorted(known, units), max(len(known) - 1, 0))
+    there = np.flatnonzero(known[place] == units) if len(known) else np.zeros(0, np.int64)
+    low[there] = -np.nan_to_num(score[place[there]].astype(np.float64), nan=-np.inf)
+    return units[np.lexsort((units, low))]

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 
 from describer.errors import AtlasError
 from describer.manifest import LayerEntry, Manifest
-from describer.search.site.cards import SCORED, SHOWN, WORDS, Card, LayerView, by_score, first_rows, make_card, rank
+from describer.search.site.cards import SHOWN, TOLD, Card, LayerView, by_score, first_rows, make_card, rank
 from describer.search.site.outlines import mask_outlines, outlines
 from describer.search.site.sheet import (
     Beside,
@@ -138,17 +138,28 @@ class Library:
         return made
 
     def _worded(self, layer: str, unit: int) -> list[Row]:
-        """The row a unit's card is told by, with nothing but its words; those of the whole layer are kept."""
-        if not self.entry(layer).methods:
+        """The row a unit's card is told by, with nothing but its words."""
+        told = self._told.get(layer)
+        if told is None:
             return []
-        told = self._keep(("words", layer), lambda: first_rows(self._columns(layer, WORDS)))
         place = int(np.searchsorted(told["unit"].to_numpy(), unit))
-        return [dict.fromkeys(SHOWN) | row for row in told.slice(place, 1).to_pylist() if row["unit"] == unit]
+        words = told.slice(place, 1).select(["unit", "method", "description", "dead"]).to_pylist()
+        return [dict.fromkeys(SHOWN) | row for row in words if row["unit"] == unit]
 
-    def _columns(self, layer: str, names: Sequence[str]) -> pa.Table:
-        """Columns of the rows of a layer's finished methods."""
-        rows = self._table.columns(layer, names)
-        return rows.filter(pc.is_in(rows["method"], pa.array(self.entry(layer).methods, pa.string())))
+    @property
+    def _told(self) -> dict[str, pa.Table]:
+        """Large layer -> of each of its units the row of a finished method that its card is told by."""
+
+        def read() -> dict[str, pa.Table]:
+            large = {e.name: pa.array(e.methods, pa.string()) for e in self.meta.layers if self._large(e.name)}
+            rows = self._table.columns(("layer", *TOLD))  # of all at once, as one layer alone takes a fifth of the time
+            codes = rows["layer"].combine_chunks().dictionary_encode()
+            numbers = {name: number for number, name in enumerate(codes.dictionary.to_pylist()) if name in large}
+            of_layer = {name: rows.filter(pc.equal(codes.indices, number)) for name, number in numbers.items()}
+            finished = {name: of.filter(pc.is_in(of["method"], large[name])) for name, of in of_layer.items()}
+            return {name: first_rows(of.select([*TOLD])) for name, of in finished.items()}
+
+        return self._keep(("told",), read)
 
     def in_order(self, layer: str, score_first: bool = False) -> Sequence[int] | None:
         """The units of a large layer, ascending or the highest score first; None: not large, so that cards tell."""
@@ -157,8 +168,7 @@ class Library:
 
         def read() -> Any:
             units = np.sort(self.exemplars(layer).unit_ids.numpy())
-            scored = score_first and self.entry(layer).methods
-            found = by_score(units, self._columns(layer, SCORED)) if scored else units
+            found = by_score(units, self._told[layer]) if score_first and layer in self._told else units
             return array("q", found.astype(np.int64).tobytes())  # 8 bytes a unit
 
         return self._keep(("order", layer, score_first), read)  # type: ignore[no-any-return]
