@@ -11,7 +11,7 @@ A scale of 0 ablates the units, k multiplies them, "insert" raises them to the .
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,25 +113,46 @@ def edit(
     if target.fingerprint != atlas.meta.model.fingerprint:
         message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
         raise AtlasError(f"{message}. Describe this generator first.")
-    segmenter = Segmenter(plan.segmenter, device)
+    unedited = _unedited(samples, atlas, Segmenter(plan.segmenter, device), device)
     if plan.optimize:
-        return _optimised(target, atlas, plan, samples, segmenter, device, tell)
-    chosen = _chosen(target, atlas, plan, segmenter, device, tell)
-    return _edited(target, atlas, plan, chosen, samples, segmenter, device, tell)
+        return _optimised(target, atlas, plan, unedited, device, tell)
+    chosen = _chosen(target, atlas, plan, unedited.segmenter, device, tell)
+    return _edited(target, atlas, plan, chosen, unedited, tell)
+
+
+@dataclass(frozen=True, eq=False)
+class Unedited:
+    """The samples as they are without an edit, and what sees and weighs them."""
+
+    samples: Samples
+    pictures: Pictures
+    labels: Labels
+    segmenter: Segmenter
+    features: Future[PictureFeatures]
+
+
+def _unedited(samples: Samples, atlas: Atlas, segmenter: Segmenter, device: str) -> Unedited:
+    beside = ThreadPoolExecutor(1)  # both import what takes seconds; one core draws meanwhile
+    beside.submit(atlas.units)
+    features = beside.submit(PictureFeatures, device)
+    beside.shutdown(wait=False)
+    pictures = samples.draw()
+    labels = segmenter.labels(pictures)
+    return Unedited(samples, pictures, labels, segmenter, features)
 
 
 def _optimised(
-    target: Target, atlas: Atlas, plan: EditPlan, samples: Samples, segmenter: Segmenter, device: str, tell: Progress
+    target: Target, atlas: Atlas, plan: EditPlan, unedited: Unedited, device: str, tell: Progress
 ) -> EditResult:
     """The edit of the units of the greatest learned weights, beside as many that are found by description."""
     from describer.eval.control.learned import learned_units
 
-    told, learned = learned_units(target, atlas, plan, segmenter, device, tell)
-    own = _edited(target, atlas, plan, learned, samples, segmenter, device, tell)
+    told, learned = learned_units(target, atlas, plan, unedited.segmenter, device, tell)
+    own = _edited(target, atlas, plan, learned, unedited, tell)
     told["by_description"] = None
     described = described_units(atlas, plan, told["layer"])[: len(learned)]
     if described:
-        other = _edited(target, atlas, plan, described, samples, segmenter, device, tell).report
+        other = _edited(target, atlas, plan, described, unedited, tell).report
         shared = len({each.unit for each in described} & {each.unit for each in learned})
         told["by_description"] = {name: other[name] for name in ("units", "effect", "concept_share", "quality")}
         told["shared"] = shared
@@ -148,22 +169,11 @@ def described_units(atlas: Atlas, plan: EditPlan, layer: str) -> list[Chosen]:
 
 
 def _edited(
-    target: Target,
-    atlas: Atlas,
-    plan: EditPlan,
-    chosen: Sequence[Chosen],
-    samples: Samples,
-    segmenter: Segmenter,
-    device: str,
-    tell: Progress,
+    target: Target, atlas: Atlas, plan: EditPlan, chosen: Sequence[Chosen], unedited: Unedited, tell: Progress
 ) -> EditResult:
     """The edit of chosen units, measured."""
     tell("drawing", 0, plan.draws + 2)
-    beside = ThreadPoolExecutor(1)
-    loading = beside.submit(PictureFeatures, device)  # imports what takes seconds, while pictures are drawn
-    beside.shutdown(wait=False)
-    before = samples.draw()
-    was = segmenter.labels(before)
+    samples, segmenter, before, was = unedited.samples, unedited.segmenter, unedited.pictures, unedited.labels
     where = None if plan.where is None else region_of(plan.where, before, segmenter, was)
     edits = edits_of(atlas, chosen, plan.scale)
     after = samples.draw(edits, where)
@@ -175,7 +185,7 @@ def _edited(
         tell("drawing", draw + 2, plan.draws + 2)
     concept = segmenter.concept(plan.query or "")
     told = _measured(before, after, rivals, segmenter, concept, was, plan.seed)
-    told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, loading.result())
+    told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, unedited.features.result())
     tell("drawing", plan.draws + 2, plan.draws + 2)
     return EditResult(before, after, _report(target, plan, chosen, edits, where, after) | told)
 

@@ -50,7 +50,7 @@ def edit(
         typer.Option(metavar="NAME", help="what sees the concept: colors (default), carried:segmenter, hf-seg:MODEL"),
     ] = None,
     samples: Annotated[int, typer.Option(metavar="N", min=1, help="samples shown")] = 16,
-    measured: Annotated[int | None, typer.Option(metavar="N", min=2, help="samples measured; default: 64")] = None,
+    measured: Annotated[int | None, typer.Option(metavar="N", min=2, help="samples measured; default: those shown, at least 16")] = None,
     draws: Draws = 3,
     optimize: Annotated[
         bool, typer.Option("--optimize", help="learn which units of a layer make the concept (ACE), and compare")
@@ -92,7 +92,7 @@ def edit(
             min_score,
             patterns,
             segmenter or editing.fitting_segmenter(generator),
-            max(measured or 64, samples),
+            max(measured or 16, samples),
             draws,
             seed,
             how,
