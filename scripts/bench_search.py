@@ -184,14 +184,14 @@ def query_report(drawn: DrawnAtlas, folder: Path, n_queries: int, n_near: int) -
     tables, layers = index.tables, tuple(index.layers[::8])
     where = Filters(layers, min_score=0.5).where(index.layers)
     first, asked = drawn.queries(n_queries + 5)[:5], drawn.queries(n_queries + 5)[5:]
-    whole = partial(searcher.search, k=100, layers=layers, min_score=0.5)
+    whole = partial(searcher.search, k=10, layers=layers, min_score=0.5)  # as `describer search`
 
     def steps(text: str, vector: Tensor) -> dict[str, Callable[[], Any]]:
         return {
             "words, filter": partial(tables.by_words, text, where, 100),
             "vector": partial(tables.by_vector, vector, None, 100),
             "vector, filter": partial(tables.by_vector, vector, where, 100),
-            "text + filter, whole, before the rerank": partial(whole, text, how="fused"),
+            "text + filter, whole, before the rerank of 100": partial(whole, text, how="fused"),
             "text + filter, whole, with the rerank of 100": partial(whole, text),
         }
 

@@ -97,7 +97,9 @@ class Filters:
         if self.methods:
             parts.append(f"method IN ({quoted(self.methods)})")
         if self.min_score is not None:
-            parts.append(f"strength >= {float(self.min_score)!r}")
+            # of a few layers' rows the scores are read; to ask the index of all rows' scores takes twice as long
+            strength = "(strength + 0.0)" if self.layers else "strength"
+            parts.append(f"{strength} >= {float(self.min_score)!r}")
         if self.has_formula is not None:
             parts.append(f"has_formula = {str(self.has_formula).lower()}")
         return " AND ".join(parts) or None
