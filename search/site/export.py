@@ -3,8 +3,9 @@
     export_site("atlas", "site")                     # open site/index.html; or put the folder on any web server
 
 index.html is the first page; every layer has a folder with its grid, and in it every unit a folder with its page.
-Killed at any moment, the same call goes on: units that are whole are left alone, unless the atlas or the package is
-another one by now. A unit's page with its pictures has at most MOST_BYTES; where there is more, it shows fewer of them.
+Killed at any moment, the same call goes on: units that are whole are left alone. Where the atlas or the package is
+another one by now, all that was exported before is removed first. A unit's page with its pictures has at most
+MOST_BYTES; where there is more, it shows fewer of them.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from describer import __version__
 from describer.errors import DescriberError
 from describer.files import PART, disk_faults, write_atomically
 from describer.search.site.api import unit_json
+from describer.search.site.earlier import MARK, read_mark, remove_export
 from describer.search.site.grid import GridQuery, n_pages
 from describer.search.site.library import IN_GRID, Library
 from describer.search.site.links import FileLinks, folder_name, layer_file
@@ -28,7 +30,7 @@ from describer.search.site.sheet import Telling, UnitSheet
 
 MOST_BYTES = 300_000
 "Of one unit: page, JSON, preview and every picture it shows."
-FORMAT = 2
+FORMAT = 3
 ASSET_FILES = ("site.css", "site.js", "search.js", "icon.svg")
 Progress = Callable[[str, int, int], None]
 
@@ -43,39 +45,50 @@ class Export:
 
     def __init__(self, library: Library, folder: Path) -> None:
         self.library, self.folder, self.pages = library, folder, Pages(library)
+        self.layers = [entry.name for entry in library.meta.layers if entry.probed]
         self.key = _key(library)
 
     def run(self, report: Progress) -> Path:
         """Units first, then the pages that lead to them."""
         with disk_faults(self.folder):
             self._begin()
-            layers = [entry.name for entry in self.library.meta.layers if entry.probed]
-            units = [(layer, card.unit) for layer in layers for card in self.library.cards(layer)]
+            units = [(layer, card.unit) for layer in self.layers for card in self.library.cards(layer)]
             for done, (layer, unit) in enumerate(units):
                 report("writing units", done, len(units))
                 self._write_unit(layer, unit)
             report("writing units", len(units), len(units))
-            for number, layer in enumerate(layers):
+            for number, layer in enumerate(self.layers):
                 self._write_layer(layer)
                 self._write_index(number, layer)
-            parts = json.dumps([f"index-{number}.js" for number in range(len(layers))])
+            parts = json.dumps([f"index-{number}.js" for number in range(len(self.layers))])
             self._write("assets/index.js", f"window.describerParts = {parts};\n".encode())
             self._write("index.html", self.pages.home(FileLinks(0)).encode())
-            self._write("site.json", json.dumps({"format": FORMAT, "key": self.key, "whole": True}).encode())
+            self._mark(whole=True)
         return self.folder / "index.html"
 
     def _begin(self) -> None:
-        """Take the folder, or refuse what is not ours; style sheets and scripts at once, as pages want them."""
+        """Take the folder, or refuse what is not ours; style sheets and scripts at once, as pages want them.
+
+        An export of something else is removed while its mark still stands, so that a kill leaves nothing of it.
+        """
         if self.folder.exists() and not self.folder.is_dir():
             raise DescriberError(f"SITE must be a folder. Got the file {self.folder}. Name another one.")
         self.folder.mkdir(parents=True, exist_ok=True)
         strange = next((path.name for path in self.folder.iterdir() if not path.name.startswith(".")), None)
-        if strange is not None and not (self.folder / "site.json").exists():
+        earlier = read_mark(self.folder)
+        if strange is not None and earlier is None:
             got = f"Got {self.folder}, which holds {strange}"
             raise DescriberError(f"SITE must be new, empty or exported before. {got}. Name another one.")
-        self._write("site.json", json.dumps({"format": FORMAT, "key": self.key, "whole": False}).encode())
+        if earlier is not None and earlier["key"] != self.key:
+            remove_export(self.folder, earlier)
+        self._mark(whole=False)
         for name in ASSET_FILES:
             self._write(f"assets/{name}", (ASSETS / name).read_bytes())
+
+    def _mark(self, whole: bool) -> None:
+        folders = [folder_name(layer) for layer in self.layers]
+        mark = {"format": FORMAT, "key": self.key, "layers": folders, "whole": whole}
+        self._write(MARK, json.dumps(mark).encode())
 
     def _write_unit(self, layer: str, unit: int) -> None:
         """One unit: pictures and page, and last its JSON, which says that all of it is there."""
@@ -168,9 +181,8 @@ def _fewer(n_shown: int) -> list[int]:
 
 
 def _key(library: Library) -> str:
-    """A digest of all that decides what is written: the atlas, its rows, this package and its templates."""
-    digest = hashlib.sha256(f"{FORMAT} {__version__}".encode())
-    digest.update((library.path / "atlas.json").read_bytes())
+    """A digest of all that decides what is written: what the atlas says, this package and its templates."""
+    digest = hashlib.sha256(f"{FORMAT} {__version__} {library.atlas.stamp()}".encode())
     for folder in (TEMPLATES, ASSETS):
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith(PART):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,72 @@ def test_another_atlas_is_written_anew(tmp_path: Path) -> None:
     assert "tall towers" in (site / "head" / "0" / "index.html").read_text(encoding="utf-8")
 
 
+class Blue:
+    """Pictures of another probe set."""
+
+    def image(self, index: int, /) -> Image.Image:
+        return Image.new("RGB", (112, 112), (0, 0, 255))
+
+
+def write_blue_atlas(path: Path) -> Path:
+    """Of the layer head alone, with the image numbers of `write_atlas`."""
+    with Atlas.create(path, make_manifest({"seed": 5}, ("head",))) as atlas:
+        told = [Description("head", unit, "blue", "caption") for unit in range(3)]
+        atlas.write_layer("head", make_exemplars("head"), told, Blue())
+    return path
+
+
+def contents(site: Path) -> dict[Path, bytes]:
+    return {path.relative_to(site): path.read_bytes() for path in site.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_folder_used_again_holds_nothing_of_the_earlier_atlas(atlas: Path, tmp_path: Path, stopped: bool) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if stopped and done == 6:
+            (tmp_path / "site" / "stem" / ".part-index.html").write_text("half")
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        export_site(atlas, tmp_path / "site", stop)
+    blue = write_blue_atlas(tmp_path / "blue")
+    export_site(blue, tmp_path / "site")
+    assert contents(tmp_path / "site") == contents(export_site(blue, tmp_path / "new").parent)
+    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == sorted(
+        path.name for path in (tmp_path / "new").iterdir()
+    )
+
+
+def test_other_files_in_a_folder_used_again_stay(atlas: Path, tmp_path: Path) -> None:
+    site = export_site(atlas, tmp_path / "site").parent
+    own = ["CNAME", ".git/HEAD", "stem/notes.txt", "stem/0/notes.txt", "pictures/me.jpg", "blog/2024/index.html"]
+    own += ["assets/own.js", "examples/x.jpg"]
+    for name in own:
+        (site / name).parent.mkdir(exist_ok=True, parents=True)
+        (site / name).write_text("mine")
+    (site / "body.0" / "empty").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "7.jpg").write_text("mine")
+    (site / "stem" / "linked").symlink_to(tmp_path / "elsewhere")
+    mark = json.loads((site / "site.json").read_text())
+    (site / "site.json").write_text(json.dumps({**mark, "layers": [*mark["layers"], "..", "../elsewhere"]}))
+    export_site(write_blue_atlas(tmp_path / "blue"), site)
+    assert [name for name in own if (site / name).read_text() != "mine"] == []
+    assert (site / "body.0" / "empty").is_dir() and not (site / "body.0" / "index.html").exists()
+    assert not (site / "stem" / "index.html").exists() and not (site / "stem" / "3").exists()
+    assert (tmp_path / "elsewhere" / "7.jpg").read_text() == "mine"
+
+
+def test_words_written_anew_are_shown(tmp_path: Path) -> None:
+    path, site = write_atlas(tmp_path / "atlas"), tmp_path / "site"
+    export_site(path, site)
+    with Atlas.create(path, Atlas.open(path).meta) as atlas:
+        told = [Description("head", unit, "tall towers", "caption", {"pmi": 9.0}) for unit in range(3)]
+        atlas.write_descriptions("head", "caption", told)
+    export_site(path, site)
+    assert "tall towers" in (site / "head" / "0" / "index.html").read_text(encoding="utf-8")
+
+
 def test_foreign_folders_are_left_alone(atlas: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(DescriberError, match=r"must be new, empty or exported before\. Got .* which holds thesis.tex"):
@@ -142,6 +209,9 @@ def test_foreign_folders_are_left_alone(atlas: Path, tmp_path: Path) -> None:
     with pytest.raises(AtlasError, match="must be an atlas"):
         export_site(tmp_path, tmp_path / "site")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / "site.json").write_text('{"title": "somebody else\'s"}')
+    with pytest.raises(DescriberError, match=r"must be new, empty or exported before\."):
+        export_site(atlas, tmp_path)
 
 
 class Noise:
