@@ -26,10 +26,11 @@ from describer.captioner import Captioner, CaptionerConfig
 from describer.encoder import EncoderSettings, ExemplarEncoder
 from describer.errors import RecipeError
 from describer.inventory import Inventory
+from describer.terminal import note
 from describer.training.backbone import load_learnt
 from describer.training.corpus import Corpus
 from describer.training.fit import fit
-from describer.training.judge import Judge
+from describer.training.judge import LEAST, Judge
 from describer.training.phrasereader import teach_phrases
 from describer.training.recipe import placed, under
 from describer.training.regiontable import RegionTable, region_table
@@ -121,9 +122,14 @@ class CaptionerRecipe:
             unseen = region_table(captioner.encoder, held_out, out / "unseen.npy", self.seed)
             lessons = SetLessons(captioner, corpus, table, texts, self)
             judge = Judge(captioner.inventory, held_out, unseen, self.n_exemplars, self.seed)
+            if not judge:
+                note(
+                    f"No held-out set: no phrase that is taught was said of {LEAST} regions of folds "
+                    f"{self.held_out_folds}. All {self.steps} steps are trained, and the last weights kept."
+                )
             fit(
                 Taught(captioner, self.contrast), lessons, out, self.steps, self.learning_rate, self.seed, resume,
-                judge, "bleu", self.patience, self.every,
+                judge if judge else None, "bleu", self.patience, self.every,
             )  # fmt: skip
         if self.phrase_steps:
             teach_phrases(captioner, corpus, table, self.shares, out, self.phrase_steps, seed=self.seed, resume=resume)
@@ -135,6 +141,11 @@ class CaptionerRecipe:
 def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str]) -> Captioner:
     """An untrained captioner with its vocabulary, inventory and backbone."""
     counts = {phrase: len(ids) for phrase, ids in corpus.phrases.items() if len(ids) >= recipe.min_count}
+    if not counts:
+        raise RecipeError(
+            f"the sources must have a phrase that was said of {recipe.min_count} regions or more. Got none in "
+            f"{len(corpus)} regions of folds {recipe.folds}. Give more sentences, more folds or a smaller min_count."
+        )
     inventory = Inventory(sorted(counts, key=lambda phrase: -counts[phrase]))
     if recipe.start:
         captioner = Captioner.from_pretrained(recipe.start)

@@ -17,11 +17,15 @@ from describer.inventory import Inventory
 from describer.training.corpus import Corpus
 from describer.training.regiontable import RegionTable
 
+LEAST = 5
+"Regions of which a phrase must have been said to make a held-out set."
+
 
 class Judge:
     """BLEU of the likeliest text of held-out sets, against every phrase that most of the set shares.
 
     By plain likelihood, as published: PMI looks for what is special in a set, which no list of references holds.
+    False where there is no set: of few sentences none may be held out whose phrase is taught too.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class Judge:
     ) -> None:
         rng = np.random.default_rng(seed)
         known = set(inventory.phrases)
-        phrases = [p for p, ids in corpus.phrases.items() if len(ids) >= 5 and p in known]
+        phrases = [p for p, ids in corpus.phrases.items() if len(ids) >= LEAST and p in known]
         chosen = rng.choice(phrases, min(n_sets, len(phrases)), replace=False)
         said: list[set[str]] = [set() for _ in range(len(corpus))]
         for phrase, ids in corpus.phrases.items():
@@ -51,6 +55,9 @@ class Judge:
             self.present[row, : len(ids)] = True
             counts = Counter(p for region in ids.tolist() for p in said[region])
             self.shared.append(sorted(p for p, count in counts.items() if count >= 0.6 * len(ids)))
+
+    def __bool__(self) -> bool:
+        return bool(self.shared)
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """BLEU (0..100) and the share of sets whose first, or one of four, texts is a shared phrase."""

@@ -195,6 +195,21 @@ def test_the_judge_counts_shared_phrases_only(world):
         assert shared == ["things"] or (len(shared) == 2 and "things" in shared)
 
 
+def test_without_held_out_sets_there_is_no_judge(world):
+    _, corpus, captioner, table = world
+    assert Judge(captioner.inventory, corpus, table)
+    few = coloured_corpus(n=1, of_all=())  # every phrase of one region
+    nobody, nothing = CorpusBuilder("colours").corpus(), RegionTable(table.features[:0])
+    assert not Judge(captioner.inventory, few, table)
+    assert not Judge(captioner.inventory, nobody, nothing)
+
+
+def test_sources_without_phrases_are_refused(tmp_path):
+    nobody = CorpusBuilder("colours").corpus()
+    with pytest.raises(RecipeError, match=r"said of 3 regions or more\. Got none in 0 regions of folds \[0, 1, "):
+        new_captioner(recipe(tmp_path), nobody, [])
+
+
 def test_phrases_are_learnt_by_source_and_their_prior_is_how_often_they_are_shown(world, tmp_path):
     _, corpus, captioner, table = world
     others = coloured_corpus(n=3, seed=5, source="others", of_all=("rare things",))

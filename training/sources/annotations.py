@@ -32,7 +32,7 @@ def read_annotations(
 ) -> Corpus:
     """One set a described unit of each layer (default all); a unit's fold is that of its name "layer:unit".
 
-    Phrases that at least `min_people` wrote belong to each exemplar of the unit.
+    Phrases that at least `min_people` wrote, or all where fewer wrote of the unit, belong to each of its exemplars.
     """
     builder, wanted = CorpusBuilder("milannotations"), check_folds(folds)
     pictures = _pictures(photos)
@@ -67,7 +67,7 @@ def _add(
     min_people: int,
 ) -> None:
     sentences = exemplars.annotations[place]
-    phrases, regions = shared_phrases(sentences, min_people), []
+    phrases, regions = shared_phrases(sentences, min(min_people, len(sentences))), []
     for rank in range(exemplars.masks.shape[1])[:k]:
         mask = np.asarray(exemplars.masks[place, rank, 0])
         if mask.any():

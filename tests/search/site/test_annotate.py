@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from describer.atlas import THUMBNAIL, Atlas
+from describer.captioner import Captioner
 from describer.cli import app as verbs
 from describer.data.milannotations import read_annotated_exemplars
 from describer.errors import AtlasError, DescriberError
@@ -24,7 +25,9 @@ from describer.search.site.annotate import GUIDELINES, export_annotations, make_
 from describer.search.site.annotations import Annotations, Word, clean_name, clean_sentence
 from describer.search.site.library import Library
 from describer.search.site.work import Work
+from describer.training import train
 from describer.training.sources.annotations import read_annotations
+from tests.describer.captioners import small_captioner
 from tests.describer.worlds import LAYERS
 from tests.search.site.sites import HOSTILE, Markup, write_atlas
 
@@ -298,6 +301,27 @@ def test_exported_layers_can_be_trained_on(atlas: Path, tmp_path: Path) -> None:
     corpus = read_annotations(tmp_path / "out", folds=range(10))
     assert sorted(texts[0] for _, texts in corpus.sets) == sorted(f"squares of {layer}" for layer, _ in LIVING)
     assert corpus.images.shape[1:] == (3, 128, 128)
+
+
+@pytest.mark.parametrize(("held_out", "judged"), [(8, False), (4, True)])  # fold 4 has two units of stem, fold 8 none
+def test_a_captioner_learns_from_the_sentences_of_one_person(
+    atlas: Path, tmp_path: Path, held_out: int, judged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Annotations(tmp_path / "mine") as kept:
+        for unit in (0, 2, 3, 4):
+            kept.say("ana", "stem", unit, "red squares")
+    export_annotations(atlas, tmp_path / "mine", tmp_path / "dataset")
+    small_captioner().save_pretrained(tmp_path / "start")
+    sizes = f"n_sets: 5\nsteps: 2\nevery: 1\nphrase_steps: 2\nfolds: [5, 7]\nheld_out_folds: [{held_out}]"
+    source = f"sources:\n  - {{source: milannotations, paths: {tmp_path / 'dataset'}}}"
+    (tmp_path / "r.yaml").write_text(
+        f"kind: captioner\nout: {tmp_path / 'run'}\nstart: {tmp_path / 'start'}\n{source}\n{sizes}"
+    )
+    captioner = Captioner.from_pretrained(train(tmp_path / "r.yaml"))
+    assert sorted(captioner.inventory.phrases) == ["red squares", "squares"]
+    log = json.loads((tmp_path / "run" / "log.json").read_text())
+    assert (log["steps"], log["best"] is not None) == (2, judged)
+    assert ("No held-out set: no phrase that is taught" in capsys.readouterr().err) is not judged
 
 
 def test_nothing_said_is_no_data_set(atlas: Path, tmp_path: Path) -> None:
