@@ -21,6 +21,10 @@ def unit_json(links: Links, library: Library, sheet: UnitSheet) -> dict[str, Any
         {"image": shown.image, "activation": shown.activation, "picture": links.picture(shown.image)}
         for shown in sheet.exemplars
     ]
+    alike = [
+        {"id": f"{each.layer}:{each.unit}", "likeness": each.likeness, "url": links.unit(each.layer, each.unit)}
+        for each in sheet.similar
+    ]
     near = [
         {"id": f"{each.layer}:{each.unit}", "shared": each.likeness, "url": links.unit(each.layer, each.unit)}
         for each in sheet.neighbours
@@ -37,6 +41,7 @@ def unit_json(links: Links, library: Library, sheet: UnitSheet) -> dict[str, Any
         "descriptions": [with_examples(library.path, row) for row in rows],
         "exemplars": exemplars,
         "judging": _judging(links, sheet),
+        "similar": alike,
         "neighbours": near,
     }
     return plain(found)

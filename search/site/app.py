@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock, Semaphore, Thread
 from typing import Annotated
@@ -25,23 +26,23 @@ from starlette.exceptions import HTTPException
 from describer.errors import DescriberError
 from describer.search.site.api import found_json, layers_json, unit_json
 from describer.search.site.common import KEPT_BRIEFLY, UNIT, answer_faults, answer_files, guarded, links_of, unit_of
-from describer.search.site.finding import Finder, Found, UnitFinder, told
+from describer.search.site.finding import Finder, Found, MakeFinder, similar, told
 from describer.search.site.grid import GridQuery, number
 from describer.search.site.guard import LOCAL
 from describer.search.site.kept import KeptPages, answer
 from describer.search.site.library import Library
 from describer.search.site.links import ServerLinks
 from describer.search.site.pages import Pages
-from describer.search.site.sheet import Beside
+from describer.search.site.sheet import Beside, UnitSheet
 from describer.search.site.trying import Model, Tried
 from describer.search.site.uploads import MOST_BYTES, read_picture
 
 N_FOUND = 24
-N_SIMILAR = 8
 MOST_FOUND = 200
 FEW = 2
 "Pages of units that are made at a time while each of them also looks for what means the same, in a large atlas 30 ms."
-MakeFinder = Callable[[Library], UnitFinder]
+PATIENCE = 1.0
+"Seconds that programs, and readers who try a picture, wait for other searches; pages do not wait."
 
 
 class Site:
@@ -67,14 +68,12 @@ class Site:
         with self._one_at_a_time:
             return self._finder.by_picture(picture, N_FOUND, layer, self._model)
 
-    def similar(self, layer: str, unit: int) -> list[Beside]:
-        """Units that mean the same; none while the search is not ready or busy, as a page must not wait for it."""
-        if not self._one_at_a_time.acquire(blocking=False):
-            return []
+    def similar(self, layer: str, unit: int, patience: float = 0.0) -> tuple[Beside, ...]:
+        """Units that mean the same; none while the search is not ready, or busy for more than `patience` seconds."""
+        if not self._one_at_a_time.acquire(timeout=patience):
+            return ()
         try:
-            return [Beside(e.card.layer, e.card.unit, e.card.told) for e in self._finder.like(layer, unit, N_SIMILAR)]
-        except DescriberError:  # a dead unit is like none
-            return []
+            return similar(self._finder, layer, unit)
         finally:
             self._one_at_a_time.release()
 
@@ -94,12 +93,16 @@ class Site:
             return answer(request, known)
         calm = self._few.acquire(blocking=False)
         try:
-            similar = self.similar(layer, unit) if calm else []
-            key = (*final[:-1], bool(similar))
-            return self.rendered(request, key, lambda: self.pages.unit(links, self.library.sheet(layer, unit), similar))
+            near = self.similar(layer, unit) if calm else ()
+            key = (*final[:-1], bool(near))
+            return self.rendered(request, key, lambda: self.pages.unit(links, self.sheet(layer, unit, near)))
         finally:
             if calm:
                 self._few.release()
+
+    def sheet(self, layer: str, unit: int, near: tuple[Beside, ...]) -> UnitSheet:
+        """All about a unit, with those that mean the same."""
+        return replace(self.library.sheet(layer, unit), similar=near)
 
     def warm(self) -> None:
         """Get all that a unit's page and the search need, so that readers need not wait for it."""
@@ -168,7 +171,9 @@ def _answer_programs(app: FastAPI, site: Site) -> None:
     @app.get("/api/{path:path}")
     def unit(request: Request, path: str) -> Response:
         layer, index = unit_of(path)
-        return JSONResponse(unit_json(links_of(request), site.library, site.library.sheet(layer, index)))
+        sheet = site.sheet(layer, index, site.similar(layer, index, PATIENCE))
+        site.visited.set()
+        return JSONResponse(unit_json(links_of(request), site.library, sheet))
 
 
 def _answer_home(app: FastAPI, site: Site) -> None:
@@ -209,7 +214,7 @@ def _answer_atlas(app: FastAPI, site: Site) -> None:
     @app.post("/{path:path}")
     def try_own(request: Request, path: str, picture: SentPicture) -> Response:
         layer, index = unit_of(path)
-        sheet, tried, fault = site.library.sheet(layer, index), None, ""
+        sheet, tried, fault = site.sheet(layer, index, site.similar(layer, index, PATIENCE)), None, ""
         try:
             tried = site.try_picture(read_picture(picture), layer, index)
         except DescriberError as error:

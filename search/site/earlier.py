@@ -1,7 +1,7 @@
 """What an earlier export wrote into a folder: told by its site.json, and removed where its pages are no longer right.
 
-    earlier = read_mark(Path("site"))                # None where no export has written
-    remove_export(Path("site"), earlier)             # whatever else lies in the folder stays
+earlier = read_mark(Path("site"))                # None where no export has written
+remove_export(Path("site"), earlier)             # whatever else lies in the folder stays
 """
 
 import json
@@ -34,7 +34,7 @@ def remove_export(folder: Path, mark: dict[str, Any]) -> None:
     """Delete all pages and pictures of the export that `mark` tells of, and the folders that are empty then."""
     layers = [name for name in mark.get("layers", []) if LAYER.fullmatch(name)]
     (folder / "index.html").unlink(missing_ok=True)  # first, as it leads to the others
-    emptied = set()
+    emptied: set[Path] = set()
     for name in ("assets", "pictures", "examples", *layers):
         for path in _files(folder / name):
             inside = path.relative_to(folder).as_posix().replace(f"/{PART}", "/")

@@ -11,6 +11,7 @@ MOST_BYTES; where there is more, it shows fewer of them.
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from describer.errors import DescriberError
 from describer.files import PART, disk_faults, write_atomically
 from describer.search.site.api import unit_json
 from describer.search.site.earlier import MARK, read_mark, remove_export
+from describer.search.site.finding import Finder, MakeFinder, Progress, UnitFinder, similar
 from describer.search.site.grid import GridQuery, n_pages
 from describer.search.site.library import IN_GRID, Library
 from describer.search.site.links import FileLinks, folder_name, layer_file
@@ -32,26 +34,35 @@ MOST_BYTES = 300_000
 "Of one unit: page, JSON, preview and every picture it shows."
 FORMAT = 3
 ASSET_FILES = ("site.css", "site.js", "search.js", "icon.svg")
-Progress = Callable[[str, int, int], None]
 
 
-def export_site(atlas: str | Path, site: str | Path, progress: Progress | None = None) -> Path:
-    """Write the pages into the folder `site`, new, empty or exported before; returns its first page."""
-    return Export(Library(atlas), Path(site)).run(progress or _silent)
+def export_site(
+    atlas: str | Path, site: str | Path, progress: Progress | None = None, finder: MakeFinder | None = None
+) -> Path:
+    """Write the pages into the folder `site`, new, empty or exported before; returns its first page.
+
+    The index of the search is made where there is none, since it knows which units mean the same.
+    """
+    library, report = Library(atlas), progress or _silent
+    return Export(library, Path(site), (finder or partial(Finder, progress=report))(library)).run(report)
 
 
 class Export:
     """One atlas on its way into one folder."""
 
-    def __init__(self, library: Library, folder: Path) -> None:
-        self.library, self.folder, self.pages = library, folder, Pages(library)
+    def __init__(self, library: Library, folder: Path, finder: UnitFinder) -> None:
+        self.library, self.folder, self.pages, self.finder = library, folder, Pages(library), finder
         self.layers = [entry.name for entry in library.meta.layers if entry.probed]
-        self.key = _key(library)
+        self.alike = self.key = ""
 
     def run(self, report: Progress) -> Path:
         """Units first, then the pages that lead to them."""
         with disk_faults(self.folder):
-            self._begin()
+            earlier = self._claim()
+            with suppress(DescriberError):  # then the pages do not say what means the same
+                self.alike = self.finder.ready()
+            self.key = _key(self.library, self.alike)
+            self._begin(earlier)
             units = [(layer, card.unit) for layer in self.layers for card in self.library.cards(layer)]
             for done, (layer, unit) in enumerate(units):
                 report("writing units", done, len(units))
@@ -66,11 +77,8 @@ class Export:
             self._mark(whole=True)
         return self.folder / "index.html"
 
-    def _begin(self) -> None:
-        """Take the folder, or refuse what is not ours; style sheets and scripts at once, as pages want them.
-
-        An export of something else is removed while its mark still stands, so that a kill leaves nothing of it.
-        """
+    def _claim(self) -> dict[str, Any] | None:
+        """Take the folder, or refuse what is not ours; returns the mark of an earlier export."""
         if self.folder.exists() and not self.folder.is_dir():
             raise DescriberError(f"SITE must be a folder. Got the file {self.folder}. Name another one.")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +87,13 @@ class Export:
         if strange is not None and earlier is None:
             got = f"Got {self.folder}, which holds {strange}"
             raise DescriberError(f"SITE must be new, empty or exported before. {got}. Name another one.")
+        return earlier
+
+    def _begin(self, earlier: dict[str, Any] | None) -> None:
+        """Remove an export of something else, and write styles and scripts, as pages want them.
+
+        It is removed while its mark still stands, so that a kill leaves nothing of it behind.
+        """
         if earlier is not None and earlier["key"] != self.key:
             remove_export(self.folder, earlier)
         self._mark(whole=False)
@@ -95,7 +110,8 @@ class Export:
         home = f"{folder_name(layer)}/{unit}"
         if self._is_whole(home):
             return
-        sheet, shown = self.library.sheet(layer, unit), preview(self.library, layer, unit)
+        near = similar(self.finder, layer, unit) if self.alike else ()
+        sheet, shown = replace(self.library.sheet(layer, unit), similar=near), preview(self.library, layer, unit)
         page, text, told = self._fitting(sheet, len(shown))
         for image in page.pictures:
             self._write_picture(f"pictures/{image}.jpg", partial(self.library.picture, image))
@@ -180,9 +196,10 @@ def _fewer(n_shown: int) -> list[int]:
     return found
 
 
-def _key(library: Library) -> str:
-    """A digest of all that decides what is written: what the atlas says, this package and its templates."""
-    digest = hashlib.sha256(f"{FORMAT} {__version__} {library.atlas.stamp()}".encode())
+def _key(library: Library, alike: str) -> str:
+    """A digest of all that decides what is written: what the atlas says, what knows which units mean the same, this
+    package and its templates."""
+    digest = hashlib.sha256(f"{FORMAT} {__version__} {library.atlas.stamp()} {alike}".encode())
     for folder in (TEMPLATES, ASSETS):
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith(PART):

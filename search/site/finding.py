@@ -5,7 +5,7 @@ finder.by_text("dog faces", 24)[0].card.told
 finder.by_picture(picture, 24)[0].note           # "3.1, above its threshold, rank 2 among 200 probe images"
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import escape
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from describer.errors import DescriberError
 from describer.search.query import Hit
 from describer.search.site.cards import Card
 from describer.search.site.library import Library
+from describer.search.site.sheet import Beside
 from describer.search.site.trying import Model, ranked
 
 WAYS = {"fused": "words and meaning", "reranked": "what pictures speak for (slower)", "words": "words alone"}
@@ -28,6 +29,10 @@ ORDERS = {
 "How texts are compared -> what a reader is told of the order."
 NAMES = {"pmi": "PMI {:.2f} of your words", "shared": "{:.0%} of the pictures shared", "cosine": "likeness {:.2f}"}
 
+N_SIMILAR = 8
+"Units that mean the same on the page of one."
+Progress = Callable[[str, int, int], None]
+
 
 @dataclass(frozen=True)
 class Found:
@@ -36,6 +41,8 @@ class Found:
     card: Card
     note: str
     "why it is here, in a few words"
+    likeness: float | None = None
+    "the cosine of what it means and what another unit means"
 
 
 @runtime_checkable
@@ -50,16 +57,32 @@ class UnitFinder(Protocol):
         """At most k units by a picture."""
         ...
 
+    def ready(self) -> str:
+        """Get all that `like` needs; returns what changes whenever its answers may. DescriberError: not to be had."""
+        ...
+
     def like(self, layer: str, unit: int, k: int) -> list[Found]:
         """At most k units that mean the same as one, their words alone; none where that would take long."""
         ...
 
 
+MakeFinder = Callable[[Library], UnitFinder]
+
+
+def similar(finder: UnitFinder, layer: str, unit: int) -> tuple[Beside, ...]:
+    """Units that mean the same as one, as its page shows them."""
+    try:
+        found = finder.like(layer, unit, N_SIMILAR)
+    except DescriberError:  # a dead unit is like none
+        return ()
+    return tuple(Beside(each.card.layer, each.card.unit, each.card.told, each.likeness) for each in found)
+
+
 class Finder:
     """Searches one atlas; indexes and models are read with the first query and kept."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, progress: Progress | None = None) -> None:
+        self._library, self._progress = library, progress
         self._kept: tuple[Any, Any] | None = None
         self._ready = False
         self._alike: Any = None
@@ -70,8 +93,8 @@ class Finder:
         from describer.search.index import Searcher
 
         if self._kept is None or self._kept[0] is not self._library.atlas:
-            self._kept, self._ready = (self._library.atlas, Searcher(self._library.atlas)), False
-            self._alike = None
+            self._kept = self._library.atlas, Searcher(self._library.atlas, progress=self._progress)
+            self._ready, self._alike = False, None
         return self._kept[1]
 
     def by_text(self, text: str, k: int, layer: str, how: str, least: float | None = None) -> list[Found]:
@@ -86,6 +109,12 @@ class Finder:
         self._searcher.targets[model.target.fingerprint] = model.target
         return self._cards(self._searcher.search(image=picture, k=k, layers=_only(layer)))
 
+    def ready(self) -> str:
+        """Make or read the index."""
+        searcher = self._searcher
+        self._ready = bool(searcher.indexes)
+        return str(searcher.meanings.key)
+
     def like(self, layer: str, unit: int, k: int) -> list[Found]:
         """Units that mean the same; none before the first search, which reads the index."""
         from describer.search.site.neighbours import Alike
@@ -98,11 +127,12 @@ class Finder:
         if len(tables) > EXACT:
             hits = searcher.search(unit=f"{layer}:{unit}", k=k, neighbours="meaning")
             cards = self._library.cards_of([(hit.layer, hit.unit) for hit in hits], words=True)
-            return [Found(card, _note(hit)) for card, hit in zip(cards, hits, strict=True)]
+            return [Found(card, _note(hit), hit.score) for card, hit in zip(cards, hits, strict=True)]
         self._alike = self._alike or Alike(tables)
         near = self._alike.of(layer, unit, k)
         cards = self._library.cards_of([(each.layer, each.unit) for each in near])
-        return [Found(card, NAMES["cosine"].format(each.likeness)) for card, each in zip(cards, near, strict=True)]
+        notes = (NAMES["cosine"].format(each.likeness) for each in near)
+        return [Found(card, note, each.likeness) for card, note, each in zip(cards, notes, near, strict=True)]
 
     def _cards(self, hits: Sequence[Hit]) -> list[Found]:
         cards = self._library.cards_of([(hit.layer, hit.unit) for hit in hits])

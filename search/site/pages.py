@@ -22,7 +22,7 @@ from describer.search.site.grid import KINDS, GridQuery, n_pages, page_of
 from describer.search.site.library import COARSE, IN_GRID, Library
 from describer.search.site.links import FileLinks, Links
 from describer.search.site.outlines import SIDE
-from describer.search.site.sheet import MEASURES, Beside, UnitSheet
+from describer.search.site.sheet import MEASURES, UnitSheet
 
 HERE = Path(__file__).parent
 TEMPLATES, ASSETS = HERE / "templates", HERE / "static"
@@ -89,11 +89,11 @@ class Pages:
         chosen = query.chosen(everything)
         return page_of(chosen, query.page), len(chosen), len(everything)
 
-    def unit(self, links: Links, sheet: UnitSheet, similar: Sequence[Beside] = (), **tried: Any) -> str:
+    def unit(self, links: Links, sheet: UnitSheet, **tried: Any) -> str:
         """The page of a unit; `tried` is what it makes of a reader's picture."""
         chart = peaks_chart(sheet)
         told = {"tried": None, "tried_picture": "", "fault": ""} | tried
-        return self._page("unit.html", links, sheet=sheet, chart=chart, similar=similar, **told)
+        return self._page("unit.html", links, sheet=sheet, chart=chart, **told)
 
     def fault(self, links: Links, status: int, text: str) -> str:
         """A page that says what went wrong."""

@@ -169,6 +169,9 @@ class UnitSheet:
     "its place among the units of the layer, from 1"
     n_units: int
     neighbours: tuple[Beside, ...] = ()
+    "those that fire on the same pictures"
+    similar: tuple[Beside, ...] = ()
+    "those that mean the same; the search knows them, not the atlas"
     evidence: Evidence | None = None
     "None: the atlas was made without a judge"
 

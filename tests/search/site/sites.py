@@ -124,6 +124,9 @@ class WordFinder:
         cards = [card for each in self._library.overview() for card in each.cards if layer in ("", each.name)]
         return [Found(card, f"red {red}") for card in cards if card.unit == red % 7][:k]
 
+    def ready(self) -> str:
+        return "words"
+
     def like(self, layer: str, unit: int, k: int) -> list[Found]:
         return [Found(card, "") for card in self._library.cards(layer) if card.unit == (unit + 2) % 3][:k]
 

@@ -69,6 +69,14 @@ def test_a_unit_has_one_address_for_people_and_programs(client: TestClient, atla
     assert Image.open(io.BytesIO(preview.content)).width > 400
 
 
+def test_programs_and_who_tries_a_picture_see_what_means_the_same(client: TestClient) -> None:
+    near = [{"id": "body.0:2", "likeness": None, "url": "/body.0/2"}]
+    assert client.get("/api/body.0/3").json()["similar"] == near
+    for page in (client.get("/body.0/3"), client.post("/body.0/3", files={"picture": ("x.png", jpeg())})):
+        listed = page.text.partition("Units that mean the same")[2].partition("</section>")[0]
+        assert Markup(listed).links == ["/body.0/2"]
+
+
 def test_all_that_pages_lead_to_is_there(client: TestClient) -> None:
     wanted, seen = ["/"], set()
     while wanted:

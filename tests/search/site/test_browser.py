@@ -53,7 +53,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(drawn: Path) -> Path:
     """The first page of the drawn atlas as files."""
-    return export_site(drawn, drawn.with_name("site"))
+    return export_site(drawn, drawn.with_name("site"), finder=WordFinder)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,17 @@ from describer.cli import app
 from describer.description import Candidate, Description
 from describer.errors import AtlasError, DescriberError
 from describer.exemplars import Exemplars
+from describer.search.index import Searcher
 from describer.search.site.export import MOST_BYTES, export_site
+from describer.search.site.finding import Progress
 from describer.search.site.links import FileLinks, folder_name
 from tests.describer.worlds import LAYERS, make_exemplars, make_manifest
-from tests.search.site.sites import HOSTILE, Markup, files_of, write_atlas
+from tests.search.site.sites import HOSTILE, Markup, WordFinder, files_of, write_atlas
+
+
+def export(atlas: Path, site: Path, progress: Progress | None = None) -> Path:
+    """The folder, with neighbours by meaning that are cheap to find."""
+    return export_site(atlas, site, progress, WordFinder).parent
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(atlas: Path) -> Path:
-    return export_site(atlas, atlas.with_name("site")).parent
+    return export(atlas, atlas.with_name("site"))
 
 
 def weight(page: Path) -> int:
@@ -83,6 +90,39 @@ def test_the_index_of_the_search_holds_every_unit(site: Path, atlas: Path) -> No
         assert words == rows[name]["description"] or rows[name]["description"] is None
 
 
+def test_units_that_mean_the_same_are_told(site: Path) -> None:
+    page, told = site / "body.0" / "3" / "index.html", json.loads((site / "body.0" / "3" / "unit.json").read_text())
+    listed = page.read_text(encoding="utf-8").partition("Units that mean the same")[2].partition("</section>")[0]
+    assert [each["id"] for each in told["similar"]] == ["body.0:2"]
+    assert Markup(listed).links == [each["url"] for each in told["similar"]] == ["../../body.0/2/index.html"]
+
+
+class NoFinder(WordFinder):
+    """A search that cannot be had."""
+
+    def ready(self) -> str:
+        raise AtlasError("There is no captioner.")
+
+
+def test_without_the_search_they_are_left_out_until_it_is_there(atlas: Path, tmp_path: Path) -> None:
+    page = export_site(atlas, tmp_path / "site", finder=NoFinder).parent / "body.0" / "3"
+    assert "mean the same" not in (page / "index.html").read_text(encoding="utf-8")
+    assert json.loads((page / "unit.json").read_text(encoding="utf-8"))["similar"] == []
+    export(atlas, tmp_path / "site")
+    assert "mean the same" in (page / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_index_is_made_and_knows_them(atlas: Path, tmp_path: Path) -> None:
+    path, seen = shutil.copytree(atlas, tmp_path / "atlas"), set()
+    page = export_site(path, tmp_path / "site", lambda stage, *_: seen.add(stage)).parent / "body.0" / "3"
+    near = Searcher(path).search(unit="body.0:3", k=8)
+    told = json.loads((page / "unit.json").read_text(encoding="utf-8"))["similar"]
+    assert [each["id"] for each in told] == [f"{hit.layer}:{hit.unit}" for hit in near] and len(told) == 8
+    assert [each["likeness"] for each in told] == pytest.approx([hit.score for hit in near], abs=1e-5)
+    assert "encoding exemplars" in seen
+    assert json.loads((page.parent / "1" / "unit.json").read_text(encoding="utf-8"))["similar"] == []  # dead
+
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -106,19 +146,19 @@ def test_a_browser_searches_the_files(site: Path, tmp_path: Path, query: str, wa
 
 
 def test_it_goes_on_where_it_stopped(atlas: Path, tmp_path: Path) -> None:
-    site, whole = tmp_path / "site", export_site(atlas, tmp_path / "whole").parent
+    site, whole = tmp_path / "site", export(atlas, tmp_path / "whole")
 
     def stop(stage: str, done: int, total: int) -> None:
         if done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_site(atlas, site, stop)
+        export(atlas, site, stop)
     kept = site / "stem" / "3" / "index.html"
     before = kept.stat().st_mtime_ns
     (site / "stem" / "2" / "unit.json").write_text("{half")
     (site / "stem" / "2" / "index.html").write_text("half")
-    export_site(atlas, site)
+    export(atlas, site)
     assert kept.stat().st_mtime_ns == before
     names = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(site) for path in site.rglob("*") if path.is_file())
@@ -127,10 +167,10 @@ def test_it_goes_on_where_it_stopped(atlas: Path, tmp_path: Path) -> None:
 
 def test_another_atlas_is_written_anew(tmp_path: Path) -> None:
     path, site = write_atlas(tmp_path / "atlas"), tmp_path / "site"
-    export_site(path, site)
+    export(path, site)
     with Atlas.create(path, Atlas.open(path).meta) as atlas:
         atlas.write_descriptions("head", "vlm", [Description("head", u, "tall towers", "vlm") for u in range(3)])
-    export_site(path, site)
+    export(path, site)
     assert "tall towers" in (site / "head" / "0" / "index.html").read_text(encoding="utf-8")
 
 
@@ -161,17 +201,17 @@ def test_a_folder_used_again_holds_nothing_of_the_earlier_atlas(atlas: Path, tmp
             raise KeyboardInterrupt
 
     with suppress(KeyboardInterrupt):
-        export_site(atlas, tmp_path / "site", stop)
+        export(atlas, tmp_path / "site", stop)
     blue = write_blue_atlas(tmp_path / "blue")
-    export_site(blue, tmp_path / "site")
-    assert contents(tmp_path / "site") == contents(export_site(blue, tmp_path / "new").parent)
+    export(blue, tmp_path / "site")
+    assert contents(tmp_path / "site") == contents(export(blue, tmp_path / "new"))
     assert sorted(path.name for path in (tmp_path / "site").iterdir()) == sorted(
         path.name for path in (tmp_path / "new").iterdir()
     )
 
 
 def test_other_files_in_a_folder_used_again_stay(atlas: Path, tmp_path: Path) -> None:
-    site = export_site(atlas, tmp_path / "site").parent
+    site = export(atlas, tmp_path / "site")
     own = ["CNAME", ".git/HEAD", "stem/notes.txt", "stem/0/notes.txt", "pictures/me.jpg", "blog/2024/index.html"]
     own += ["assets/own.js", "examples/x.jpg"]
     for name in own:
@@ -183,7 +223,7 @@ def test_other_files_in_a_folder_used_again_stay(atlas: Path, tmp_path: Path) ->
     (site / "stem" / "linked").symlink_to(tmp_path / "elsewhere")
     mark = json.loads((site / "site.json").read_text())
     (site / "site.json").write_text(json.dumps({**mark, "layers": [*mark["layers"], "..", "../elsewhere"]}))
-    export_site(write_blue_atlas(tmp_path / "blue"), site)
+    export(write_blue_atlas(tmp_path / "blue"), site)
     assert [name for name in own if (site / name).read_text() != "mine"] == []
     assert (site / "body.0" / "empty").is_dir() and not (site / "body.0" / "index.html").exists()
     assert not (site / "stem" / "index.html").exists() and not (site / "stem" / "3").exists()
@@ -192,26 +232,26 @@ def test_other_files_in_a_folder_used_again_stay(atlas: Path, tmp_path: Path) ->
 
 def test_words_written_anew_are_shown(tmp_path: Path) -> None:
     path, site = write_atlas(tmp_path / "atlas"), tmp_path / "site"
-    export_site(path, site)
+    export(path, site)
     with Atlas.create(path, Atlas.open(path).meta) as atlas:
         told = [Description("head", unit, "tall towers", "caption", {"pmi": 9.0}) for unit in range(3)]
         atlas.write_descriptions("head", "caption", told)
-    export_site(path, site)
+    export(path, site)
     assert "tall towers" in (site / "head" / "0" / "index.html").read_text(encoding="utf-8")
 
 
 def test_foreign_folders_are_left_alone(atlas: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(DescriberError, match=r"must be new, empty or exported before\. Got .* which holds thesis.tex"):
-        export_site(atlas, tmp_path)
+        export(atlas, tmp_path)
     with pytest.raises(DescriberError, match="must be a folder"):
-        export_site(atlas, tmp_path / "thesis.tex")
+        export(atlas, tmp_path / "thesis.tex")
     with pytest.raises(AtlasError, match="must be an atlas"):
-        export_site(tmp_path, tmp_path / "site")
+        export(tmp_path, tmp_path / "site")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     (tmp_path / "site.json").write_text('{"title": "somebody else\'s"}')
     with pytest.raises(DescriberError, match=r"must be new, empty or exported before\."):
-        export_site(atlas, tmp_path)
+        export(atlas, tmp_path)
 
 
 class Noise:
@@ -237,7 +277,7 @@ def test_a_unit_with_too_much_to_show_shows_less(tmp_path: Path) -> None:
     told = [Description("head", unit, HOSTILE * 999, "caption", {"pmi": 1.0}, n_best) for unit in range(3)]
     with Atlas.create(tmp_path / "atlas", make_manifest(layers=("head",))) as atlas:
         atlas.write_layer("head", many, told, Noise())
-    site = export_site(tmp_path / "atlas", tmp_path / "site").parent
+    site = export(tmp_path / "atlas", tmp_path / "site")
     for unit in range(3):
         page = site / "head" / str(unit) / "index.html"
         shown = sum(tag == "img" for tag, _ in Markup(page.read_text(encoding="utf-8")).tags)

@@ -116,7 +116,7 @@ def test_search_is_filtered_by_score(client: TestClient) -> None:
 
 
 def test_files_have_the_same(atlas: Path, tmp_path: Path) -> None:
-    first = export_site(atlas, tmp_path / "site")
+    first = export_site(atlas, tmp_path / "site", finder=WordFinder)
     page = first.parent / "body.0" / "5" / "index.html"
     assert "r 0.50 (0.45 to 0.55)" in page.read_text() and all(file.is_file() for file in files_of(page))
     pictures = Markup(page.read_text()).links
