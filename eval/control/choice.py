@@ -77,14 +77,18 @@ def choose_units(
 ) -> list[Chosen]:
     """At most `top` units whose descriptions say the words of the query, best first.
 
-    AtlasError with the nearest descriptions where none does, and where every unit does.
+    AtlasError with the nearest descriptions where none does, and where every unit does. What a query denies it does not
+    ask for, so that a form can be asked for as it stands.
     """
-    wanted = words(query)
+    wanted = words(DENIED.sub(" ", query))
     best: dict[str, Chosen] = {}
     n_units: set[str] = set()
     if not wanted:
         raise AtlasError(f"A query must have words. Got {query!r}. Ask for something, such as brown.")
     rows = [row for row in atlas.units() if not layers or any(fnmatchcase(row["layer"], p) for p in layers)]
+    if not rows:
+        message = f"A unit must be in {', '.join(layers) or 'the atlas'}. Got none described"
+        raise AtlasError(f"{message}. It has: {', '.join(atlas.layers) or 'no layers'}.")
     for row in rows:
         n_units.add(row["id"])
         if wanted <= words(said(row)):
@@ -96,12 +100,23 @@ def choose_units(
         message = f"A query must tell units apart. Got {query!r}, which all {len(best)} units answer"
         raise AtlasError(f"{message}. Ask for something more special.")
     found = sorted((c for c in best.values() if min_score is None or (c.score or 0.0) >= min_score), key=_rank)
+    if best and not found:
+        message = f"A unit must have the least score {min_score}. Got {len(best)} that answer {query!r}"
+        raise AtlasError(f"{message}, the best {max(c.score or 0.0 for c in best.values()):.3f}. Lower --min-score.")
     if not found:
-        texts = sorted({text for row in rows if (text := row["description"] or row.get("withdrawn"))})
-        near = get_close_matches(query, texts, 3, 0.0)
+        near = ", ".join(_nearest(atlas, query, rows)) or "none"
         message = f"A unit must answer the query. Got {query!r}, which none of {len(n_units)} does"
-        raise AtlasError(f"{message}. The nearest descriptions: {', '.join(near) or 'none'}.")
+        raise AtlasError(f"{message}. The nearest descriptions: {near}.")
     return found[:top]
+
+
+def _nearest(atlas: Atlas, query: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of all that is said, concepts and single words too, what is spelt most like the query."""
+    texts = {text for row in rows if (text := row["description"] or row.get("withdrawn"))}
+    laid = dissected(atlas)
+    names = {_plain(name) for name in laid.table.names} if laid else set()
+    single = {word for text in texts for word in WORD.findall(DENIED.sub(" ", text).lower())} - {"and", "or"}
+    return get_close_matches(query, sorted(texts | names | single), 3, 0.0)
 
 
 def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
@@ -109,7 +124,7 @@ def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Ch
     laid = dissected(atlas)
     if laid is None:
         return []
-    names = [name.replace("_", " ").rpartition(":")[2] for name in laid.table.names]
+    names = [_plain(name) for name in laid.table.names]
     columns = [column for column, name in enumerate(names) if wanted <= words(name)]
     found = []
     for layer in atlas.layers if columns else ():
@@ -126,6 +141,11 @@ def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Ch
     return found
 
 
+def _plain(concept: str) -> str:
+    """The name of a concept without its category."""
+    return concept.replace("_", " ").rpartition(":")[2]
+
+
 def dissected(atlas: Atlas) -> Dissection | None:
     """The atlas's units laid over concepts, the last such; None where there is none."""
     folders = sorted((atlas.path / "concepts").glob("*/about.json"))
@@ -135,7 +155,10 @@ def dissected(atlas: Atlas) -> Dissection | None:
 def searched_units(
     atlas: Atlas, query: str, top: int = 20, min_score: float | None = None, layers: Sequence[str] = ()
 ) -> list[Chosen]:
-    """At most `top` units whose exemplars make the query likely, by PMI in nats, whatever their descriptions say."""
+    """At most `top` units whose exemplars make the query likeliest, by PMI and cosine, whatever their descriptions say.
+
+    Whether they make it likely is not asked: of blurred pictures PMI is below 0 although the order is right.
+    """
     from describer.search.index import search
 
     hits = search(atlas, query, k=top, layers=tuple(layers))

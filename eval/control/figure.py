@@ -74,7 +74,8 @@ def explanation_figure(
         draw.text((x, y + side + 14), f"{unit['contribution']:+.2f}  {unit['id']}", PALE, font(11))
         r, verdict = trust_cells(unit)
         faded = verdict == "withdrawn"
-        draw.text((x, y + side + 30), (unit["text"] or "(no description)")[:22], PALE if faded else INK, font(12))
+        words = fitted(unit["text"] or "(no description)", font(12), side + 2 * GAP)
+        draw.text((x, y + side + 30), words, PALE if faded else INK, font(12))
         draw.text((x, y + side + 46), f"{verdict}, r {r}" if r else verdict, PALE, font(11))
     return sheet
 
@@ -85,6 +86,14 @@ def heat_map(
     """Mean change of the levels of each pixel, black none, yellow the largest of all samples."""
     change: Float[np.ndarray, "samples height width"] = np.abs(after.astype(np.float32) - before).mean(-1)
     return (matplotlib.colormaps["inferno"](change / max(change.max(), 1.0))[..., :3] * 255).round().astype(np.uint8)
+
+
+def fitted(text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text, ended with … where it is wider than so many pixels."""
+    cut = len(text)
+    while cut and face.getlength(text[:cut] + "…" * (cut < len(text))) > width:
+        cut -= 1
+    return text[:cut].rstrip() + "…" * (cut < len(text))
 
 
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:

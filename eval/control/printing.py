@@ -7,6 +7,7 @@ print_repair(report)
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from describer.terminal import print_lines, print_table
@@ -19,7 +20,8 @@ def title_of(report: Mapping[str, Any]) -> str:
     plan = report["plan"]
     asked = plan["query"] or plan["units"]
     act = {"insert": "inserted", "0": "ablated"}.get(plan["scale"], f"times {plan['scale']}")
-    return f"{asked}: {len(report['units'])} units {act}" + (f" where {plan['where']}" if plan["where"] else "")
+    where = f" where {Path(plan['where']).name}" if plan["where"] else ""
+    return f"{asked}: {len(report['units'])} units {act}{where}"
 
 
 def effect_lines(report: Mapping[str, Any]) -> list[str]:
@@ -31,6 +33,8 @@ def effect_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"of all pixels {_against(effect, 'change', '{:+.1%}')}")
         if effect["change"]["value"] < 0:
             lines.append(f"removed {_against(effect, 'removed', '{:.0%}')}")
+    elif report["plan"]["query"]:
+        lines.append(f"{report['plan']['segmenter']} has no {report['plan']['query']!r}: what is removed is not known")
     lines.append(f"elsewhere relabelled {_against(effect, 'relabelled', '{:.1%}')}")
     lines.append(f"elsewhere moved {_against(effect, 'moved', '{:.1f}')} levels of 255")
     distances = "Fréchet distance {before:.3f} unedited, {after:.3f} edited, {random:.3f} random units".format(
@@ -53,9 +57,11 @@ def print_chosen(units: Sequence[Mapping[str, Any]]) -> None:
     """The units that were chosen, and why."""
     columns = [("unit", "left"), ("method", "left"), ("description", "text"), ("score", "right")]
     score = ["" if unit["score"] is None else f"{unit['score']:.3f}" for unit in units]
-    cells = ([u["id"], u["method"], u["text"] or "", s] for u, s in zip(units[:SHOWN], score, strict=False))
+    texts = [f"({unit['text']})" if unit["withdrawn"] else unit["text"] or "" for unit in units]
+    cells = ([u["id"], u["method"], t, s] for u, t, s in zip(units[:SHOWN], texts, score, strict=False))
     print_table(columns, cells)
-    print_lines(*(["…"] if len(units) > SHOWN else []), "")
+    withdrawn = ["In brackets: withdrawn as not reliable."] if any(unit["withdrawn"] for unit in units) else []
+    print_lines(*(["…"] if len(units) > SHOWN else []), *withdrawn, "")
 
 
 def print_edit(report: Mapping[str, Any]) -> None:

@@ -146,12 +146,12 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
     for way, find in ways.items():
         try:
             found = find()
+            if plan.width:
+                n_found[way] = len(found)  # the others have as many to choose from
+            chosen = bench.fewest(found, concept)
         except AtlasError as fault:
             told[way] = {"found": str(fault)}
             continue
-        if plan.width:
-            n_found[way] = len(found)  # the others have as many to choose from
-        chosen = bench.fewest(found, concept)
         effects[way] = bench.effect(chosen, concept)
         n_draws = 0 if way == "iou" else plan.draws
         others = [random_units(bench.atlas, chosen, plan.seed * 1000 + draw) for draw in range(n_draws)]

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from describer.errors import AtlasError
 from describer.eval.control.choice import Chosen, by_layer
 from describer.eval.control.drawing import Samples
 from describer.eval.control.effects import MEASURES, measure
@@ -67,7 +68,7 @@ class Trials:
         where: Float[Tensor, "samples height width"] | None = None,
         tell: Callable[[int, int], None] | None = None,
     ) -> list[Chosen]:
-        """At most `top` of the units, and no more than remove the goal."""
+        """At most `top` of the units, and no more than remove the goal; AtlasError where none spares the rest."""
         most, chosen, rest = min(top, len(found)), list[Chosen](), list(found)
         likeness = Likeness(self.segmenter.source, concept, self.device) if width else None
         while len(chosen) < most:
@@ -81,6 +82,9 @@ class Trials:
                 worth = [np.nan_to_num(gone) - SPARING * lost if lost <= harm else -np.inf for gone, lost in ends]
                 place = int(np.argmax(worth))
                 if np.isinf(worth[place]):
+                    if not chosen:
+                        message = f"A unit's cut must relabel at most {harm:g} of the rest. Got none of {len(found)}"
+                        raise AtlasError(f"{message}. Find units by words.")
                     break
                 chosen.append(rest.pop(place))
                 removed = ends[place][0]

@@ -31,7 +31,12 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 
 @app.command(epilog="\b\nExample: describer edit my_gan.py:load --atlas gan --query brown --scale 0 --out edit.png")
 def edit(
-    generator: Annotated[str, typer.Argument(metavar="GENERATOR", help="path/file.py:factory", show_default=False)],
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="GENERATOR", help="carried:gan, diffusers:NAME, path/file.py:factory …", show_default=False
+        ),
+    ],
     atlas: Annotated[Path | None, typer.Option(metavar="ATLAS", help="folder made by describe")] = None,
     query: Query = None,
     units: Units = None,
@@ -47,10 +52,14 @@ def edit(
     layers: Layers = None,
     segmenter: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="what sees the concept: colors (default), carried:segmenter, hf-seg:MODEL"),
+        typer.Option(
+            metavar="NAME", help="what sees the concept: colors, hf-seg:MODEL, carried:segmenter (of carried:gan)"
+        ),
     ] = None,
     samples: Annotated[int, typer.Option(metavar="N", min=1, help="samples shown")] = 16,
-    measured: Annotated[int | None, typer.Option(metavar="N", min=2, help="samples measured; default: those shown, at least 16")] = None,
+    measured: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="samples measured; default: those shown, at least 16")
+    ] = None,
     draws: Draws = 3,
     optimize: Annotated[
         bool, typer.Option("--optimize", help="learn which units of a layer make the concept (ACE), and compare")
@@ -253,7 +262,12 @@ def pick(
 
 @app.command(epilog="\b\nExample: describer dials my_gan.py:load --atlas gan --samples 9")
 def dials(
-    generator: Annotated[str, typer.Argument(metavar="GENERATOR", help="path/file.py:factory", show_default=False)],
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="GENERATOR", help="carried:gan, diffusers:NAME, path/file.py:factory …", show_default=False
+        ),
+    ],
     *,
     atlas: AtlasOption,
     samples: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="samples shown")] = 9,

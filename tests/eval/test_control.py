@@ -46,6 +46,10 @@ def test_units_are_found_by_their_words(atlas):
     )
 
 
+def test_a_form_can_be_asked_for_as_it_stands(atlas):
+    assert choose_units(atlas, "brown AND NOT red", 11) == choose_units(atlas, "brown", 11)
+
+
 def test_what_a_form_denies_it_does_not_say():
     row = {"description": 'brown AND NOT red AND NOT "night city" OR boats'}
     assert words(said(row)) == {"brown", "boat"}
@@ -56,7 +60,9 @@ def test_what_a_form_denies_it_does_not_say():
     [
         ("bwon", {}, "nearest descriptions: brown"),
         ("", {}, "must have words"),
-        ("brown", {"min_score": 0.99}, "answer"),
+        ("NOT brown", {}, "must have words"),
+        ("brown", {"min_score": 0.99}, r"least score 0.99. Got \d+ that answer 'brown', the best 0\.\d+. Lower"),
+        ("brown", {"layers": ("layer9",)}, "must be in layer9. Got none described. It has: layer1"),
     ],
 )
 def test_a_query_that_no_unit_answers(atlas, query, options, told):

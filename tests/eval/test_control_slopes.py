@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from describer.data.scenes.palette import COLOR_TERMS, name_colors
-from describer.errors import ConceptsError, DescriberError
+from describer.errors import AtlasError, ConceptsError, DescriberError
 from describer.eval.control.ace import drawn
 from describer.eval.control.choice import choose_units, named_units
 from describer.eval.control.drawing import Samples
@@ -85,7 +85,8 @@ def test_each_unit_is_the_best_of_those_tried(target, atlas):
         rest.remove(best)
     trials = Trials(samples, segmenter)
     assert trials.fewest(candidates, BROWN, 3, goal=2.0, width=2, harm=1.0) == chosen
-    assert trials.fewest(candidates, BROWN, 3, goal=2.0, width=2, harm=-1.0) == []
+    with pytest.raises(AtlasError, match="must relabel at most -1 of the rest"):
+        trials.fewest(candidates, BROWN, 3, goal=2.0, width=2, harm=-1.0)
     removed, relabelled = trials.cut(chosen, BROWN)
     assert (removed - 3 * relabelled, removed) == pytest.approx(slow_worth(samples, before, [c.unit for c in chosen]))
 
