@@ -5,14 +5,15 @@
 
 ``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those that the
 exemplars one by one speak for most; whatever their origin, PMI decides: that of the text and the set, and the mean of
-those of the text and each exemplar, less what the other units of the layer have of it too. ``greedy``, ``beam`` and
-``sample`` put the difference of the set's into every step of ``generate``.
+those of the text and each exemplar, less what the other units of the layer have of it too; and to say of one more unit
+what suits others better costs some (``told_apart``). ``greedy``, ``beam`` and ``sample`` put the difference of the
+set's into every step of ``generate``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
-from math import inf
+from math import inf, log
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,10 +48,12 @@ class DecodingSettings:
     "width of the beam, or number of samples"
     max_length: int = 12
     "longest generated text, tokens"
-    evidence: float = 4.0
+    evidence: float = 6.0
     "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
     contrast: float = 0.6
     "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, not even its frequency"
+    apart: float = 2.0
+    "nats times the log of a unit's place among those of its layer that a text suits: to say it of one more costs that"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
     n_best: int = 5
@@ -61,10 +64,10 @@ class DecodingSettings:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise DescriberError(f"decoding must be rerank, beam, greedy or sample. Got {self.strategy!r}.")
-        from_zero = (self.weight, self.evidence, self.contrast, self.shortlist)
+        from_zero = (self.weight, self.evidence, self.contrast, self.apart, self.shortlist)
         if min(from_zero) < 0 or min(self.beam, self.max_length, self.n_best) < 1:
             raise DescriberError(
-                "lambda, evidence, contrast and shortlist must be 0 or more, beam, length and n-best 1 or more. "
+                "lambda, evidence, contrast, apart and shortlist must be 0 or more, beam, length and n-best 1 or more. "
                 f"Got {self}."
             )
 
@@ -201,7 +204,8 @@ def describe_sets(
         result += _describe_batch(captioner, captioner.encode(own, shown), shown, reading, settings)
         if progress:
             progress(len(own))
-    return result
+    evidence = settings.evidence if settings.strategy == "rerank" else 0.0
+    return told_apart(result, evidence, settings.apart, settings.n_best)
 
 
 def _describe_batch(
@@ -218,19 +222,20 @@ def _describe_batch(
     result = []
     for own, scores, said in zip(texts, log_probs, spoken, strict=True):
         likely = dict(zip(own, scores, strict=True))
-        rows = (
-            Candidate(
-                text,
-                score,
-                priors[text],
-                score - settings.weight * priors[text],
-                "phrase" if text in known else "beam",
-                said[text],
-            )
-            for text, score in likely.items()
-            if text in known or not says_more_than_is_likely(text, likely)
+        result.append(
+            [
+                Candidate(
+                    text,
+                    score,
+                    priors[text],
+                    score - settings.weight * priors[text],
+                    "phrase" if text in known else "beam",
+                    said[text],
+                )
+                for text, score in likely.items()
+                if text in known or not says_more_than_is_likely(text, likely)
+            ]
         )
-        result.append(best(rows, settings.n_best, settings.evidence if settings.strategy == "rerank" else 0.0))
     return result
 
 
@@ -240,6 +245,25 @@ def evidence_of(captioner: "Captioner", reading: "Reading", texts: Sequence[str]
     return [dict(zip(texts, row, strict=True)) for row in found]
 
 
-def best(candidates: Iterable[Candidate], n_best: int, evidence: float = 0.0) -> list[Candidate]:
-    """The n best by PMI and weighted evidence, ties by text, so that the order never depends on their origin."""
-    return sorted(candidates, key=lambda each: (-each.pmi - evidence * (each.evidence or 0.0), each.text))[:n_best]
+def told_apart(
+    units: Sequence[Iterable[Candidate]], evidence: float, apart: float, n_best: int
+) -> list[list[Candidate]]:
+    """The n best of each unit by PMI and weighted evidence, less ``apart`` times the log of the unit's place.
+
+    Its place is 1 for the unit of the layer that the text suits best, 2 for the next. A speaker says what lets a
+    listener pick the unit out (Frank & Goodman 2012), and a text that was said of others lets them less. Ties by text.
+    """
+    score = [{each: each.pmi + evidence * (each.evidence or 0.0) for each in own} for own in units]
+    suited: dict[str, list[tuple[float, int]]] = {}
+    for unit, own in enumerate(score):
+        for each, value in own.items():
+            suited.setdefault(each.text, []).append((-value, unit))
+    cost = {
+        (text, unit): apart * log(place)
+        for text, ranked in suited.items()
+        for place, (_, unit) in enumerate(sorted(ranked), 1)
+    }
+    return [
+        sorted(own, key=lambda each: (cost[each.text, unit] - own[each], each.text))[:n_best]
+        for unit, own in enumerate(score)
+    ]

@@ -114,13 +114,15 @@ class DrawnAtlas:
         vectors, dice = self._part(first)
         n = len(vectors)
         earlier, layer = divmod(first // PART, LAYERS)
+        texts = pa.array(self._texts(dice, n))
         columns = [
             pa.array(np.arange(first, first + n, dtype=np.int32)),
             pa.array([f"layer{layer}"] * n),
             pa.array(np.arange(earlier * PART, earlier * PART + n, dtype=np.int32)),
             pa.array(["caption"] * n),
-            pa.array(self._texts(dice, n)),
+            texts,
             pa.nulls(n, pa.string()),
+            texts,
             pa.array(dice.exponential(2.0, n)),
             pa.array(dice.random(n) < 0.5),
             _lists(vectors),

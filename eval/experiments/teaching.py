@@ -164,7 +164,7 @@ def units_of(captioner: Captioner, name: str, folder: Path, trial: int, plan: Pl
     return Tested(features, present, [list(said) for _, said in sets])
 
 
-BY_VECTORS = DecodingSettings(evidence=1.0, contrast=0.0)
+BY_VECTORS = DecodingSettings(evidence=1.0, contrast=0.0, apart=0.0)
 "How a captioner without a phrase reader tells best."
 
 

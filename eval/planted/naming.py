@@ -148,7 +148,7 @@ def interval(hits: np.ndarray, seed: int = 0, n_draws: int = 2000) -> tuple[floa
 
 
 def _said_of(way: DecodingSettings) -> str:
-    return f"lambda {way.weight:g}, evidence {way.evidence:g}, contrast {way.contrast:g}"
+    return f"lambda {way.weight:g}, evidence {way.evidence:g}, contrast {way.contrast:g}, apart {way.apart:g}"
 
 
 LEVELS: dict[str, tuple[list[dict[str, Any]], int]] = {
@@ -212,7 +212,7 @@ def main(
     evidence: Annotated[list[float] | None, typer.Option(help="weight of evidence, several allowed.")] = None,
     contrast: Annotated[list[float] | None, typer.Option(help="with the other units, several allowed.")] = None,
 ) -> None:
-    """Prints how often planted units are named: by plain likelihood, the set's PMI, with evidence, with contrast.
+    """Prints how often planted units are named: by plain likelihood, the set's PMI, with evidence, contrast, apart.
 
     Example: python -m describer.eval.planted --data ../shared/data --weight 0 --weight 0.5
     """
@@ -221,8 +221,9 @@ def main(
 
     model = Captioner.from_pretrained(captioner)
     usual = DecodingSettings()
-    by_set = replace(usual, evidence=0.0, contrast=0.0)
-    ways = [replace(by_set, weight=0.0), by_set, replace(usual, contrast=0.0), usual]
+    by_set = replace(usual, evidence=0.0, contrast=0.0, apart=0.0)
+    alone, beside = replace(usual, contrast=0.0, apart=0.0), replace(usual, apart=0.0)
+    ways = [replace(by_set, weight=0.0), by_set, alone, beside, usual]
     if weight or evidence or contrast:
         every = product(weight or [usual.weight], evidence or [usual.evidence], contrast or [usual.contrast])
         ways = [replace(usual, weight=one, evidence=other, contrast=third) for one, other, third in every]

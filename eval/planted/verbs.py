@@ -109,7 +109,11 @@ def describer_of(
         from describer.captioner import CARRIED, Captioner
         from describer.decoding import DecodingSettings
 
-        ways = DecodingSettings() if method == "caption" else DecodingSettings(weight=0.0, evidence=0.0, contrast=0.0)
+        ways = (
+            DecodingSettings()
+            if method == "caption"
+            else DecodingSettings(weight=0.0, evidence=0.0, contrast=0.0, apart=0.0)
+        )
         return CaptionDescriber(Captioner.from_pretrained(captioner or CARRIED), ways)
     if method == "clip":
         from describer.captioner import CARRIED, Captioner

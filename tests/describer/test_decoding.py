@@ -15,7 +15,9 @@ from describer.decoding import (
     says_more_than_is_likely,
     says_twice,
     shortlist,
+    told_apart,
 )
+from describer.description import Candidate
 from describer.errors import DescriberError
 from describer.inventory import Inventory
 from tests.describer.captioners import PHRASES, random_features, random_sets, small_captioner
@@ -77,7 +79,7 @@ def slow_common(captioner, features, present, weight):
 def test_what_the_layer_speaks_for_is_taken_off_by_plain_loops(reads_phrases, batch_size):
     captioner = small_captioner(reads_phrases=reads_phrases)
     features, present = random_features(captioner)
-    settings = DecodingSettings(evidence=3.0, contrast=0.7, shortlist=len(PHRASES), beam=3, n_best=99)
+    settings = DecodingSettings(evidence=3.0, contrast=0.7, apart=1.7, shortlist=len(PHRASES), beam=3, n_best=99)
     done = []
     rows = describe_sets(captioner, features, present, settings, batch_size, done.append)
     assert sum(done) == len(features) and max(done) <= batch_size
@@ -87,8 +89,22 @@ def test_what_the_layer_speaks_for_is_taken_off_by_plain_loops(reads_phrases, ba
         for phrase in PHRASES:
             alone = slow_evidence(captioner, phrase, features[unit][present[unit]])
             assert told[phrase] == pytest.approx(alone - common[phrase], abs=1e-4)
-        order = [candidate.pmi + 3.0 * candidate.evidence for candidate in row]
-        assert order == sorted(order, reverse=True)
+    score = [{c.text: c.pmi + 3.0 * c.evidence for c in row} for row in rows]
+    for own, row in zip(score, rows, strict=True):
+        places = {text: sum(other.get(text, -math.inf) >= value for other in score) for text, value in own.items()}
+        order = [own[c.text] - 1.7 * math.log(places[c.text]) for c in row]
+        assert order == pytest.approx(sorted(order, reverse=True), abs=1e-6)
+
+
+def test_a_text_is_first_the_units_it_suits_best():
+    def texts(**scores):
+        return [Candidate(text, -9.0, 0.0, score, "phrase", 0.5) for text, score in scores.items()]
+
+    units = [texts(dogs=5.0, pets=4.5), texts(dogs=7.0, pets=1.0), texts(dogs=3.0, fur=1.0), texts(dogs=2.0, pets=-9.0)]
+    for apart, wanted in ((0.0, "dogs dogs dogs dogs"), (2.0, "pets dogs fur dogs"), (0.8, "pets dogs dogs dogs")):
+        assert [own[0].text for own in told_apart(units, 3.0, apart, 1)] == wanted.split()
+    assert [c.text for c in told_apart(units, 3.0, 2.0, 9)[0]] == ["pets", "dogs"]
+    assert told_apart([], 1.0, 2.0, 3) == [] and told_apart([[]], 1.0, 2.0, 3) == [[]]
 
 
 @torch.inference_mode()
@@ -107,7 +123,9 @@ def test_rerank_is_pmi_and_evidence_by_plain_loops(weight, reads_phrases):
     captioner = small_captioner(reads_phrases=reads_phrases)
     features, present = random_features(captioner)
     memory, _ = random_sets(captioner)
-    settings = DecodingSettings(weight=0.7, evidence=weight, contrast=0.0, shortlist=len(PHRASES), beam=3, n_best=99)
+    settings = DecodingSettings(
+        weight=0.7, evidence=weight, contrast=0.0, apart=0.0, shortlist=len(PHRASES), beam=3, n_best=99
+    )
     rows = describe_sets(captioner, features, present, settings)
     generated = generate_texts(captioner, memory, present, settings)
     for unit in range(len(features)):
@@ -244,6 +262,7 @@ def test_no_units_are_no_descriptions():
         {"weight": -0.1},
         {"evidence": -1.0},
         {"contrast": -1.0},
+        {"apart": -1.0},
         {"beam": 0},
         {"n_best": 0},
         {"max_length": 0},
