@@ -18,14 +18,23 @@ from threading import Event, Lock, Semaphore, Thread
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from describer.errors import DescriberError
 from describer.search.site.api import found_json, layers_json, unit_json
-from describer.search.site.common import KEPT_BRIEFLY, UNIT, answer_faults, answer_files, guarded, links_of, unit_of
+from describer.search.site.common import (
+    KEPT_BRIEFLY,
+    UNIT,
+    answer_faults,
+    answer_files,
+    guarded,
+    links_of,
+    unit_by_id,
+    unit_of,
+)
 from describer.search.site.finding import Finder, Found, MakeFinder, similar, told
 from describer.search.site.grid import GridQuery, number
 from describer.search.site.guard import LOCAL
@@ -170,6 +179,8 @@ def _answer_programs(app: FastAPI, site: Site) -> None:
 
     @app.get("/api/{path:path}")
     def unit(request: Request, path: str) -> Response:
+        if named := unit_by_id(site.library, path):
+            return RedirectResponse(links_of(request).json(*named), 301)
         layer, index = unit_of(path)
         sheet = site.sheet(layer, index, site.similar(layer, index, PATIENCE))
         site.visited.set()
@@ -225,7 +236,10 @@ def _answer_atlas(app: FastAPI, site: Site) -> None:
 
 
 def at(request: Request, path: str, site: Site) -> Response:
-    """The page of a unit or of a layer, or a unit's preview; a layer's name may have any characters."""
+    """The page of a unit or of a layer, or a unit's preview; a unit's name leads to its page.
+
+    A layer's name may have any characters.
+    """
     library, links = site.library, links_of(request)
     place = UNIT.fullmatch(path.removesuffix("/preview.jpg"))
     if place and library.meta.layer(place[1]) is not None:
@@ -235,6 +249,8 @@ def at(request: Request, path: str, site: Site) -> Response:
 
             return Response(preview(library, layer, index), media_type="image/jpeg", headers=KEPT_BRIEFLY)
         return site.unit_page(request, links, layer, index)
+    if named := unit_by_id(library, path):
+        return RedirectResponse(links.unit(*named), 301)
     name, query = path.removesuffix("/"), GridQuery.read(dict(request.query_params))
     return site.rendered(request, ("layer", name, query), lambda: site.pages.layer(links, name, query))
 

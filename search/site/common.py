@@ -26,6 +26,7 @@ from describer.search.site.pages import ASSET_NAMES, ASSETS, Pages
 
 NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
 UNIT = re.compile(r"(.+)/(0|[1-9][0-9]{0,8})")
+ID = re.compile(r"(.+):(0|[1-9][0-9]{0,8})/?")
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 KEPT_BRIEFLY = {"cache-control": "private, max-age=3600"}
 
@@ -49,6 +50,14 @@ def unit_of(path: str) -> tuple[str, int]:
     if place is None:
         raise HTTPException(404, "A unit must be given as LAYER/INDEX.")
     return place[1], int(place[2])
+
+
+def unit_by_id(library: Library, path: str) -> tuple[str, int] | None:
+    """(layer, unit) of a path that is a unit's name, LAYER:INDEX; None for others, and where a layer is called so."""
+    name = ID.fullmatch(path)
+    if name is None or library.meta.layer(path.removesuffix("/")) or not library.meta.layer(name[1]):
+        return None
+    return name[1], int(name[2])
 
 
 def answer_faults(app: FastAPI, pages: Pages) -> None:

@@ -27,11 +27,10 @@ from describer.search.site.grid import GridQuery, n_pages
 from describer.search.site.library import IN_GRID, Library
 from describer.search.site.links import FileLinks, folder_name, layer_file
 from describer.search.site.pages import ASSETS, TEMPLATES, Pages
-from describer.search.site.preview import preview
 from describer.search.site.sheet import Telling, UnitSheet
 
 MOST_BYTES = 300_000
-"Of one unit: page, JSON, preview and every picture it shows."
+"Of one unit: page, JSON and every picture it shows."
 FORMAT = 3
 ASSET_FILES = ("site.css", "site.js", "search.js", "icon.svg")
 
@@ -111,26 +110,24 @@ class Export:
         if self._is_whole(home):
             return
         near = similar(self.finder, layer, unit) if self.alike else ()
-        sheet, shown = replace(self.library.sheet(layer, unit), similar=near), preview(self.library, layer, unit)
-        page, text, told = self._fitting(sheet, len(shown))
+        page, text, told = self._fitting(replace(self.library.sheet(layer, unit), similar=near))
         for image in page.pictures:
             self._write_picture(f"pictures/{image}.jpg", partial(self.library.picture, image))
         for dissection, image in page.example_pictures:
             read = partial(self.library.example, dissection, image)
             self._write_picture(f"examples/{dissection}/{image}.jpg", read)
-        self._write(f"{home}/preview.jpg", shown)
         self._write(f"{home}/index.html", text)
         self._write(f"{home}/unit.json", told)
 
-    def _fitting(self, sheet: UnitSheet, spent: int) -> tuple[UnitSheet, bytes, bytes]:
-        """The sheet with as many pictures as fit beside what is spent, its page and JSON; the strongest stay."""
+    def _fitting(self, sheet: UnitSheet) -> tuple[UnitSheet, bytes, bytes]:
+        """The sheet with as many pictures as fit, its page and JSON; the strongest stay."""
         bare = replace(sheet, exemplars=(), evidence=None, tellings=tuple(map(_words_alone, sheet.tellings)))
         tried = [replace(sheet, exemplars=sheet.exemplars[:n]) for n in _fewer(len(sheet.exemplars))]
         page, text, told = sheet, b"", b""
         for page in [*tried, bare]:
             text = self.pages.unit(FileLinks(2), page).encode()
             told = self._told(page, short=len(page.exemplars) < len(sheet.exemplars))
-            if spent + len(told) + len(text) + self._weight(page) <= MOST_BYTES:
+            if len(told) + len(text) + self._weight(page) <= MOST_BYTES:
                 break
         return page, text, told
 

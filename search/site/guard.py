@@ -29,7 +29,10 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class Guard:
-    """Refuses foreign hosts, posts from other sites and bodies that are too large; adds the headers."""
+    """Refuses foreign hosts, posts from other sites and bodies that are too large; adds the headers.
+
+    HEAD is answered as GET is, without the body.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str] | None, most_bytes: int) -> None:
         self._app, self._hosts, self._most = app, hosts, most_bytes
@@ -40,6 +43,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers, read = Headers(scope=scope), 0
+        bodiless = scope["method"] == "HEAD"
+        scope = {**scope, "method": "GET"} if bodiless else scope
 
         async def bounded() -> Message:
             nonlocal read
@@ -54,6 +59,8 @@ class Guard:
                 answer = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     answer.setdefault(name, value)
+            if message["type"] == "http.response.body" and bodiless:
+                message = {**message, "body": b""}
             await send(message)
 
         refusal = self._refusal(scope["method"], headers)
@@ -65,10 +72,10 @@ class Guard:
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         if self._hosts is not None and _host(headers.get("host", "")) not in self._hosts:
             return 421, "This server must be asked by its own name."
-        if method not in ("GET", "HEAD") and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if method != "GET" and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return 403, "A form must be sent from this server's own pages."
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD") and origin and urlsplit_host(origin) != headers.get("host"):
+        if method != "GET" and origin and urlsplit_host(origin) != headers.get("host"):
             return 403, "A form must be sent from this server's own pages."
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length[:12]) > self._most or len(length) > 12:

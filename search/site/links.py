@@ -50,7 +50,7 @@ class Links(ABC):
 
     @abstractmethod
     def preview(self, layer: str, unit: int) -> str:
-        """The picture that stands for a unit where its address is shared."""
+        """The picture that stands for a unit where its address is shared; empty: other sites could not reach it."""
 
     @abstractmethod
     def picture(self, image: int) -> str:
@@ -120,7 +120,7 @@ class FileLinks(Links):
         return f"{self.up}{quote(folder_name(layer))}/{unit}/unit.json"
 
     def preview(self, layer: str, unit: int) -> str:
-        return f"{self.up}{quote(folder_name(layer))}/{unit}/preview.jpg"
+        return ""  # where the files will lie, and so the whole address that other sites want, is not known
 
     def picture(self, image: int) -> str:
         return f"{self.up}pictures/{image}.jpg"

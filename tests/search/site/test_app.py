@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,9 +12,10 @@ from PIL import Image
 
 from describer.atlas import Atlas
 from describer.errors import AtlasError, DescriberError
+from describer.manifest import LayerEntry
 from describer.search.site.app import make_app, run_app
 from describer.search.site.uploads import MOST_BYTES
-from tests.describer.worlds import LAYERS
+from tests.describer.worlds import LAYERS, Squares, make_exemplars, make_manifest
 from tests.search.site.sites import DISSECTION, HOSTILE, Markup, WordFinder, write_atlas
 
 UNITS = [(layer, unit) for layer, (n_units, _, _) in LAYERS.items() for unit in range(n_units)]
@@ -67,6 +69,47 @@ def test_a_unit_has_one_address_for_people_and_programs(client: TestClient, atla
     assert preview.headers["content-type"] == "image/jpeg"
     assert f'content="{HERE}/{layer}/{unit}/preview.jpg"' in page.text
     assert Image.open(io.BytesIO(preview.content)).width > 400
+
+
+def test_the_name_of_a_unit_leads_to_its_address(client: TestClient) -> None:
+    for name, address in (("/body.0:3", "/body.0/3"), ("/body.0:3/", "/body.0/3"), ("/api/stem:0", "/api/stem/0")):
+        done = client.get(name, follow_redirects=False)
+        assert (done.status_code, done.headers["location"]) == (301, address)
+        assert client.get(name).status_code == 200
+    for name in ("/body.0:99", "/body.1:3", "/body.0:", "/body.0:03", "/api/body.0:99", "/:3"):
+        assert client.get(name).status_code == 404
+
+
+def test_a_layer_may_have_the_name_of_a_unit(tmp_path: Path) -> None:
+    entries = [LayerEntry(name, number, 3, 7, 7) for number, name in enumerate(("a", "a:1"))]
+    with Atlas.create(tmp_path / "atlas", replace(make_manifest(), layers=tuple(entries))) as atlas:
+        for entry in entries:
+            atlas.write_exemplars(replace(make_exemplars("head"), layer=entry.name), Squares())
+    client = TestClient(make_app(tmp_path / "atlas", finder=WordFinder), base_url=HERE)
+    assert client.get("/a:1").url.path == "/a:1" and "<h1>a:1</h1>" in client.get("/a:1").text
+    assert client.get("/a:2").url.path == "/a/2"
+    assert client.get("/a:1:2").url.path == "/a:1/2"
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/stem", "/stem/3", "/stem/3/preview.jpg", "/api/stem/3", "/api/search?q=red", "/assets/site.css",
+                "/pictures/3.jpg", "/body.0:3", "/none"],
+)  # fmt: skip
+def test_head_is_get_without_a_body(client: TestClient, address: str) -> None:
+    whole, head = (client.request(way, address, follow_redirects=False) for way in ("GET", "HEAD"))
+    assert head.status_code == whole.status_code and head.headers == whole.headers
+    assert head.content == b""
+
+
+def test_who_shares_an_address_shows_the_words(client: TestClient) -> None:
+    def shared(address: str) -> dict[str | None, str | None]:
+        metas = [each for tag, each in Markup(client.get(address).text).tags if tag == "meta"]
+        return {each["property"]: each["content"] for each in metas if "property" in each}
+
+    assert shared("/body.0/4")["og:description"] == "green squares of body.0"
+    assert shared("/head/2")["og:description"] == "no reliable description"
+    assert shared("/body.0/3")["og:description"] == HOSTILE
+    assert shared("/body.0/3")["og:image"] == f"{HERE}/body.0/3/preview.jpg"
 
 
 def test_programs_and_who_tries_a_picture_see_what_means_the_same(client: TestClient) -> None:

@@ -54,6 +54,13 @@ def test_every_link_leads_to_a_file(site: Path) -> None:
             assert file.is_file() and file.is_relative_to(site.resolve()), (page, file)
 
 
+def test_a_shared_page_shows_the_words_and_no_picture_that_cannot_be_reached(site: Path) -> None:
+    tags = Markup((site / "body.0" / "4" / "index.html").read_text(encoding="utf-8")).tags
+    shared = {each["property"]: each["content"] for tag, each in tags if tag == "meta" and "property" in each}
+    assert shared["og:description"] == "green squares of body.0" and "og:image" not in shared
+    assert not list(site.rglob("preview.jpg"))
+
+
 def test_every_unit_is_there_and_light(site: Path) -> None:
     for layer, (n_units, _, _) in LAYERS.items():
         for unit in range(n_units):
