@@ -28,12 +28,13 @@ from describer.errors import AtlasError
 from describer.exemplars import Exemplars
 from describer.files import PART, disk_faults, renamed
 from describer.lock import FolderLock
+from describer.search.forms import affirmed
 from describer.search.meanings import Meanings
 from describer.search.query import Hit
 from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.unittable import Row
 
-FORMAT = 3
+FORMAT = 4
 "Raised whenever the tables of an index become others."
 FOLDER = "index"
 Progress = Callable[[str, int, int], None]
@@ -179,7 +180,9 @@ def words_table(layer: str, rows_of: dict[int, list[Row]], vectors: Tensor, firs
             words, scores = row.get("description"), [row.get(name) for name in ("score", "pmi", "iou")]
             strength = next((score for score in scores if score is not None and words is not None), None)
             about = {"place": first + position, "layer": layer, "unit": unit, "method": row["method"]}
-            about |= {"description": words, "formula": form}
+            # of a form only what it says is there: "NOT red" must not be found as red
+            searched = affirmed(words) if words and row.get("formula") and "NOT" in words.upper() else words
+            about |= {"description": words, "formula": form, "searched": searched}
             told.append({**about, "strength": strength, "has_formula": has_formula, "vector": vector})
     return pa.Table.from_pylist(told, schema=words_schema(vectors.shape[1]))
 

@@ -181,6 +181,20 @@ def parse(text: str) -> Form:
     return form
 
 
+def affirmed(text: str) -> str:
+    """The concepts that a form says are there, without NOT's: 'water AND NOT blue' -> 'water'; no form: the text."""
+    try:
+        return " ".join(leaf.name for leaf in _affirmed(parse(text)))
+    except FormulaError:
+        return text
+
+
+def _affirmed(form: Form) -> list[Leaf]:
+    if isinstance(form, And | Or):
+        return [leaf for term in form.terms for leaf in _affirmed(term)]
+    return [] if isinstance(form, Not) else [*form.leaves]
+
+
 _TOKEN = re.compile(r'\s*(?:(?P<mark>[()])|(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>[^\s()"]+)|(?P<bad>"))', re.DOTALL)
 
 

@@ -48,7 +48,10 @@ def sets_schema(width: int, k: int) -> pa.Schema:
 
 
 def words_schema(width: int) -> pa.Schema:
-    """One row a unit and method; `strength` is the score of a description that stands, else its PMI, else its IoU."""
+    """One row a unit and method; `strength` is the score of a description that stands, else its PMI, else its IoU.
+
+    `searched` is what words are looked up in: the description, or of a form the concepts that it does not negate.
+    """
     return pa.schema(
         [
             pa.field("place", pa.int32()),
@@ -57,6 +60,7 @@ def words_schema(width: int) -> pa.Schema:
             pa.field("method", pa.string()),
             pa.field("description", pa.string()),
             pa.field("formula", pa.string()),
+            pa.field("searched", pa.string()),
             pa.field("strength", pa.float64()),
             pa.field("has_formula", pa.bool_()),
             pa.field("vector", pa.list_(pa.float32(), width)),
@@ -102,11 +106,11 @@ class IndexTables:
         return int(self._sets.count_rows())
 
     def by_words(self, text: str, where: str | None, limit: int) -> list[Found]:
-        """Units by BM25 of their descriptions (k1 = 1.2, b = .75, stems), the best row of each; equal ones by place."""
+        """Units by BM25 of their words (k1 = 1.2, b = .75, stems), the best row of each; equal ones by place."""
         from lancedb import query as lance
 
         match: Any = lance.MatchQuery  # a text as it stands would be a phrase where it has quotation marks
-        query = self._words.search(match(text, "description"), query_type="fts").select(["place", "method", "_score"])
+        query = self._words.search(match(text, "searched"), query_type="fts").select(["place", "method", "_score"])
         rows = _limited(query.with_row_id(True), where, limit * self.n_methods)
         return _of_units(((row["_score"], row) for row in rows), limit)
 
@@ -226,7 +230,7 @@ def _connect(folder: Path) -> Any:  # lancedb.DBConnection
 def _make_indexes(words: Any) -> None:
     from lancedb.index import FTS, Bitmap, BTree, IvfSq
 
-    words.create_index("description", config=FTS())
+    words.create_index("searched", config=FTS())
     words.create_index("place", config=BTree())
     if len(words) > EXACT:
         words.create_index("unit", config=BTree())

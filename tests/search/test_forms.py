@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from describer.errors import FormulaError
-from describer.search.forms import And, Concept, Form, Neighbors, Not, Or, parse
+from describer.search.forms import And, Concept, Form, Neighbors, Not, Or, affirmed, parse
 from tests.search.drawn import names, planted, trees
 
 A, B, C = Concept("a"), Concept("b"), Concept("c")
@@ -55,6 +55,23 @@ def test_length_counts_concepts() -> None:
 )
 def test_texts_that_can_be_read(text: str, form: Form) -> None:
     assert parse(text) == form
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("water AND NOT blue", "water"),
+        ('NOT "open sky" AND "swimming pool"', "swimming pool"),
+        ("cars AND NOT (red OR blue AND stone)", "cars"),
+        ("NOT (NOT red AND blue)", "red"),
+        ("NOT red", ""),
+        ("(dog OR NEIGHBORS(cat)) AND NOT NEIGHBORS(bird)", "dog cat"),
+        ('"and NOT" OR not', '"and NOT" OR not'),  # no form
+        ("brown dogs", "brown dogs"),
+    ],
+)
+def test_what_a_form_affirms(text: str, said: str) -> None:
+    assert affirmed(text) == said
 
 
 def test_a_form_is_printed_with_quotes_and_parentheses_where_needed() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from describer.atlas import Atlas
+from describer.description import Description
 from describer.errors import AtlasError
 from describer.regions import EncodedImages, exemplar_features
 from describer.search.atlasindex import FOLDER, Thumbnails, words_table
@@ -18,7 +19,7 @@ from describer.search.index import Index, Searcher, search
 from describer.search.meanings import Meanings
 from describer.search.query import reciprocal_ranks
 from tests.describer.captioners import small_captioner
-from tests.describer.worlds import LAYERS
+from tests.describer.worlds import LAYERS, Squares, make_exemplars, make_manifest
 from tests.search.indexed import FORMS, LIVING, WORDS, write_atlas
 
 
@@ -81,6 +82,18 @@ def test_words_are_ordered_by_bm25(query: str, searcher: Searcher) -> None:
     assert {hit.id: hit.score for hit in hits} == pytest.approx(wanted, abs=1e-4)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert len({hit.id for hit in hits}) == len(hits) and {hit.by for hit in hits} == {"words"}
+
+
+def test_what_a_form_negates_is_not_found(tmp_path: Path) -> None:
+    forms = {0: 'dog AND NOT red AND NOT "open sky"', 2: "red AND NOT (dog OR grass)", 4: "NOT red", 6: "striped"}
+    with Atlas.create(tmp_path / "atlas", make_manifest(layers=("body.0",))) as atlas:
+        atlas.write_exemplars(make_exemplars("body.0"), Squares())
+        told = [Description("body.0", unit, forms.get(unit), "formula", formula=forms.get(unit)) for unit in range(7)]
+        atlas.write_descriptions("body.0", "formula", told)
+    searcher = Searcher(tmp_path / "atlas", small_captioner())
+    for query, units in (("red", [2]), ("dog", [0]), ("sky", []), ("grass", []), ("not", []), ("striped", [6])):
+        assert [hit.unit for hit in searcher.search(query, how="words")] == units, query
+    assert searcher.search("dog", how="words")[0].description == forms[0], "shown whole"
 
 
 def test_units_with_the_same_text_stay_apart(searcher: Searcher) -> None:
