@@ -4,7 +4,7 @@
     export_annotations("atlas", "mine", "dataset")   # what `describer train` reads
 
 People see exemplars and masks, never what a method says, which would lead them. Everybody gets the units with the
-fewest sentences first.
+fewest sentences first, but every fifth goes to a second person before that, so that agreement is measured early.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,6 +12,9 @@ from describer.errors import AtlasError
 from describer.search.site.annotations import Annotations, Unit
 from describer.search.site.library import Library
 
+EVERY = 5
+"One unit in so many goes to a second person before new ones do, so that a small team's agreement is measured early."
+
 
 def query(unit: Unit) -> str:
     """The end of the address of a unit."""
@@ -29,14 +32,17 @@ class Work:
         living = [(card.layer, card.unit) for card in cards if not card.dead]
         self.units: list[Unit] = sorted(living, key=_shuffled)
         "In an order that looks like chance, so that no layer is left to tired people; the same for all and always."
+        self.shared = frozenset(self.units[::EVERY])
+        "Those of which two people should speak soon."
         if not self.units:
             raise AtlasError(f"{library.path} must have living units. Got none. Describe a model first.")
 
     def next_for(self, annotator: str) -> Unit | None:
-        """The unit with the fewest sentences among those that the annotator has not seen."""
+        """Of those that the annotator has not seen a shared unit that one has told, else one with fewest sentences."""
         seen, counts = self.kept.of(annotator), self.kept.counts()
         waiting = [unit for unit in self.units if unit not in seen]
-        return min(waiting, key=lambda unit: counts[unit], default=None)
+        half_told = (unit for unit in waiting if unit in self.shared and counts[unit] == 1)
+        return next(half_told, None) or min(waiting, key=lambda unit: counts[unit], default=None)
 
     def known(self, unit: Unit) -> Unit:
         """The unit, if it is one of those; AtlasError otherwise."""

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -20,6 +22,7 @@ from describer.captioner import Captioner
 from describer.cli import app as verbs
 from describer.data.milannotations import read_annotated_exemplars
 from describer.errors import AtlasError, DescriberError
+from describer.manifest import LayerEntry
 from describer.search.site.agreement import Agreement, agreement, content_words
 from describer.search.site.annotate import GUIDELINES, export_annotations, make_annotator, read_guidelines
 from describer.search.site.annotations import Annotations, Word, clean_name, clean_sentence
@@ -28,7 +31,7 @@ from describer.search.site.work import Work
 from describer.training import train
 from describer.training.sources.annotations import read_annotations
 from tests.describer.captioners import small_captioner
-from tests.describer.worlds import LAYERS
+from tests.describer.worlds import LAYERS, Squares, make_exemplars, make_manifest
 from tests.search.site.sites import HOSTILE, Markup, write_atlas
 
 HERE = "http://127.0.0.1:8000"
@@ -38,6 +41,16 @@ LIVING = [(layer, unit) for layer, (n_units, _, _) in LAYERS.items() for unit in
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_atlas(tmp_path_factory.mktemp("annotated") / "atlas")
+
+
+@pytest.fixture(scope="module")
+def path_of_many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An atlas of one layer with 127 living units."""
+    path, many = tmp_path_factory.mktemp("many") / "atlas", make_exemplars("head").subset([0] * 127)
+    manifest = replace(make_manifest(), layers=(LayerEntry("head", 0, 127, 1, 1),))
+    with Atlas.create(path, manifest) as atlas:
+        atlas.write_exemplars(replace(many, unit_ids=torch.arange(127)), Squares())
+    return path
 
 
 # The log
@@ -190,16 +203,38 @@ def test_everybody_sees_every_living_unit_once_and_lone_ones_first(atlas: Path, 
         for unit in work.units[:4]:
             kept.say("ana", *unit, "words")
         assert work.next_for("ana") == work.units[4]
-        assert work.next_for("bo") == work.units[4]
+        assert work.next_for("bo") == work.units[0], "the first is shared"
         seen = []
         while (unit := work.next_for("bo")) is not None:
             seen.append(unit)
             kept.skip("bo", *unit)
-        assert seen == work.units[4:] + work.units[:4]
+        assert seen == work.units[:1] + work.units[4:] + work.units[1:4]
         assert work.with_sentences == [4, 0, 0]
         assert {layer for layer, _ in Work(Library(atlas), kept, ["head"]).units} == {"head"}
         with pytest.raises(AtlasError, match="must have the layer"):
             Work(Library(atlas), kept, ["nose"])
+
+
+@pytest.mark.parametrize("people", [["ana", "bo"], ["ana", "bo", "cy"]])
+@pytest.mark.parametrize("turns", [True, False])  # side by side, or one after the other
+def test_a_small_team_shares_a_fifth_of_what_it_tells(
+    path_of_many: Path, tmp_path: Path, people: list[str], turns: bool
+) -> None:
+    with Annotations(tmp_path) as kept:
+        work, n_each = Work(Library(path_of_many), kept), 43
+        assert len(work.units) == 127 and len(work.shared) == 26
+        for n in range(n_each * len(people)):
+            person = people[n % len(people) if turns else n // n_each]
+            unit = work.next_for(person)
+            assert unit is not None and unit not in kept.of(person)
+            kept.say(person, *unit, "red squares")
+        counts = kept.counts()
+        assert sum(counts.values()) == n_each * len(people)
+        twice = {unit for unit, count in counts.items() if count == 2}
+        assert twice <= work.shared and max(counts.values()) == 2, "all others have one sentence, or none yet"
+        before = len(counts) - 1 if turns else n_each  # units told when the last person still looks at old ones
+        assert agreement(kept.words()).pairs == len(twice) >= before // 5
+        assert agreement(kept.words()).same == 1
 
 
 # Pages
