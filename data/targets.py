@@ -1,6 +1,6 @@
 """The networks whose units are described, each with its own preprocessing.
 
-    target = load_target("torchvision:resnet50")            # also timm:, hf:, diffusers:, PATH.py:FACTORY
+    target = load_target("torchvision:resnet50")            # also timm:, hf:, diffusers:, torchhub:, PATH.py:FACTORY
     x = target.preprocess(picture)[None]                     # (1, *target.input_shape)
     target.model(x)                                          # in eval mode, no gradients
 

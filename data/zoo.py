@@ -3,14 +3,16 @@
     loaded = fetch("timm:convnext_atto", pretrained=True)
     loaded.model, loaded.preprocess, loaded.class_names, loaded.notes
 
-Prefixes: torchvision, timm, hf (hub name or local folder), diffusers (the same), carried (shipped with the package), or
-PATH.py:FACTORY. Weights of the first four load as plain tensors only (safetensors, or torch.load with weights_only).
+Prefixes: torchvision, timm, hf (hub name or local folder), diffusers (the same), torchhub (a repository's GAN), carried
+(shipped with the package), or PATH.py:FACTORY. Weights of the first five load as plain tensors only (safetensors, or
+torch.load with weights_only).
 """
 
 import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 
 from describer.errors import DescriberError, TargetError
 
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 Preprocess = Callable[[Image], Tensor]
 NO_PREPROCESS = (
     "The factory gave no preprocess: images are prepared as for ImageNet (256, centre 224, its mean and spread)."
@@ -52,14 +55,19 @@ def fetch(source: str, pretrained: bool) -> Loaded:
         return _from_file(source)
     raise TargetError(
         f"A model must be torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER, "
-        f"diffusers:NAME_OR_FOLDER, carried:NAME or PATH.py:FACTORY. "
+        f"diffusers:NAME_OR_FOLDER, torchhub:REPOSITORY#ENTRY, carried:NAME or PATH.py:FACTORY. "
         f"Got {source!r}. Add the prefix{_or_nearest(source, [f'{key}:' for key in _SOURCES])}."
     )
 
 
+def runs_code(source: str) -> bool:
+    """Whether loading runs code that comes with the model: for those only a person decides, never an atlas."""
+    return ".py" in source or source.startswith("torchhub:")
+
+
 def reason(fault: BaseException) -> str:
     """An exception in one line."""
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    lines = [line.strip() for line in ANSI.sub("", str(fault)).splitlines() if line.strip()]
     return f"{type(fault).__name__}: {lines[0].rstrip('.')[:200]}" if lines else type(fault).__name__
 
 
@@ -128,6 +136,13 @@ def _from_diffusers(name: str, pretrained: bool) -> Loaded:
         from describer.data.diffusion import STEPS, load_diffusion
 
         return Loaded(load_diffusion(name, pretrained), None, None, (f"Pictures are drawn in {STEPS} steps of DDIM.",))
+
+
+def _from_torchhub(name: str, pretrained: bool) -> Loaded:
+    with _told("torchhub", name):
+        from describer.data.hubgan import load_hub_generator
+
+        return _unpacked(load_hub_generator(name, pretrained), f"torchhub:{name}")
 
 
 def _from_package(name: str, pretrained: bool) -> Loaded:
@@ -229,7 +244,7 @@ def _told(prefix: str, name: str) -> Iterator[None]:
         raise
     except Exception as fault:
         message = reason(fault)
-        if "pickle" in message.lower() or "weights_only" in message:
+        if "pickl" in message.lower() or "weights_only" in message:
             todo = "Weights must be plain tensors: save them as safetensors."
         else:
             todo = "Check the name, and that this machine can download it or already has."
@@ -251,5 +266,6 @@ _SOURCES: dict[str, Callable[[str, bool], Loaded]] = {
     "timm": _from_timm,
     "hf": _from_hub,
     "diffusers": _from_diffusers,
+    "torchhub": _from_torchhub,
     "carried": _from_package,
 }
