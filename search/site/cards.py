@@ -46,6 +46,8 @@ class Card:
     "None: not judged"
     withdrawn: str | None = None
     "words that were taken back, where the unit has no others"
+    has_formula: bool = False
+    "one that stands, whether it is shown beside the words or is the words"
 
     @property
     def id(self) -> str:
@@ -120,6 +122,7 @@ def make_card(layer: str, unit: int, rows: list[Row], dead: bool, method: str | 
         (verdict.low, verdict.high) if verdict else None,
         verdict.reliable if verdict else None,
         verdict.withdrawn if verdict else None,
+        formula is not None,
     )
 
 

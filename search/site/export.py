@@ -163,7 +163,8 @@ class Export:
             [
                 *(card.unit, card.text, card.formula, None if card.score is None else round(card.score, 4)),
                 *(int(card.dead), [s.image for s in self.library.shown(layer, card.unit, IN_GRID, 2)]),
-                *(card.measure, card.reliable, card.withdrawn),
+                *(card.measure, card.reliable, card.withdrawn, int(card.has_formula)),
+                None if card.interval is None else [round(bound, 4) for bound in card.interval],
             ]
             for card in self.library.cards(layer)
         ]

@@ -19,6 +19,7 @@ KINDS = {
     "described": "described",
     "reliable": "judged reliable",
     "withdrawn": "withdrawn",
+    "formula": "with a formula",
     "silent": "no reliable description",
     "dead": "dead",
 }
@@ -34,7 +35,7 @@ class GridQuery:
     method: str = ""
     "told by this method; empty: by the first that has words"
     kind: str = ""
-    "described, reliable (judged so), withdrawn (judged not so), silent (no reliable description), dead; empty: all"
+    "described, reliable (judged so), withdrawn (judged not so), formula, silent (no reliable words), dead; empty: all"
     least: float | None = None
     "units with a lower score are left out"
     by_score: bool = False
@@ -70,6 +71,7 @@ class GridQuery:
     def _fits(self, card: Card) -> bool:
         kinds = {"described": card.text is not None, "silent": card.text is None and not card.dead, "dead": card.dead}
         kinds |= {"reliable": card.reliable is True, "withdrawn": card.withdrawn is not None}
+        kinds["formula"] = card.has_formula
         taken_back = card.withdrawn if self.kind == "withdrawn" else None  # else words that do not hold would be found
         text = f"{card.told} {card.formula or ''} {taken_back or ''} {card.id}".lower()
         high = self.least is None or (card.score is not None and card.score >= self.least)

@@ -3,7 +3,7 @@
 (() => {
   const home = document.body.dataset.home, up = home.slice(0, -"index.html".length);
   const K1 = 1.2, B = 0.75, MOST = 48;
-  const index = window.describerIndex = [];  // {layer, folder, units: [[unit, words, formula, score, dead, [images], measure, reliable, withdrawn]]}
+  const index = window.describerIndex = [];  // {layer, folder, units: [[unit, words, formula, score, dead, [images], measure, reliable, withdrawn, has_formula, interval]]}
   let reading = null;
 
   const script = (name) => new Promise((done, failed) => {
@@ -37,12 +37,13 @@
 
   const element = (name, kind, ...inside) => { const made = document.createElement(name); if (kind) made.className = kind; made.append(...inside); return made; };
   function card({ part, unit }) {
-    const [number, text, formula, score, dead, images, measure, , withdrawn] = unit;
+    const [number, text, formula, score, dead, images, measure, , withdrawn, , interval] = unit;
     const tiles = images.map((image) => { const picture = element("img"); picture.src = `${up}pictures/${image}.jpg`; picture.alt = ""; picture.loading = "lazy"; return element("span", "tile", picture); });
     const link = element("a", "", element("span", "strip", ...tiles), element("span", "words", text || (dead ? "dead unit" : "no reliable description")));
     if (withdrawn) link.append(element("span", "small", "withdrawn: ", element("s", "", withdrawn)));
     if (formula) link.append(element("span", "formula", formula));
-    link.append(element("span", "small", `${part.layer}:${number}${score === null ? "" : ` · ${measure} ${score.toFixed(2)}`}`));
+    const between = interval ? ` (${interval[0].toFixed(2)} to ${interval[1].toFixed(2)})` : "";
+    link.append(element("span", "small", `${part.layer}:${number}${score === null ? "" : ` · ${measure} ${score.toFixed(2)}${between}`}`));
     link.href = `${up}${part.folder}/${number}/index.html`;
     return element("li", text ? "card" : "card silent", link);
   }
@@ -76,9 +77,9 @@
     read().then(() => {
       const asked = Object.fromEntries(new FormData(filters)), least = asked.min === "" ? -Infinity : Number(asked.min);
       const parts = asked.q.toLowerCase().split(/\s+/).filter(Boolean);
-      const units = everything().filter(({ part, unit: [number, text, formula, score, dead, , , reliable, withdrawn] }) => {
+      const units = everything().filter(({ part, unit: [number, text, formula, score, dead, , , reliable, withdrawn, form] }) => {
         const all = `${text || ""} ${formula || ""} ${asked.kind === "withdrawn" ? withdrawn : ""} ${part.layer}:${number}`.toLowerCase();
-        const kinds = { described: Boolean(text), reliable: reliable === true, withdrawn: Boolean(withdrawn), silent: !text && !dead, dead: Boolean(dead) };
+        const kinds = { described: Boolean(text), reliable: reliable === true, withdrawn: Boolean(withdrawn), formula: Boolean(form), silent: !text && !dead, dead: Boolean(dead) };
         return part.layer === filters.dataset.layer && (kinds[asked.kind] ?? true) && (least === -Infinity || (score !== null && score >= least)) && parts.every((word) => all.includes(word));
       });
       if (asked.sort === "score") units.sort((one, other) => (other.unit[3] ?? -Infinity) - (one.unit[3] ?? -Infinity));

@@ -142,6 +142,18 @@ def test_files_without_a_server(browser: Browser, site: Path) -> None:
     browser.find("#filters [name=q]").send_keys("script", Keys.ENTER)  # hostile words, made into cards by the script
     browser.until(lambda: browser.texts("#results > p") == ["1 unit"])
     assert browser.find("#results .card .words").text.startswith("<script>alert(1)</script>")
+    for layer, told in (("body.0", "0 units"), ("stem", "5 units")):
+        browser.open((site.parent / layer / "index.html").as_uri())
+        browser.find("#filters [value=formula]").click()
+        browser.find("#filters button").click()
+        browser.until(lambda told=told: browser.texts("#results > p") == [told])
+
+
+def test_files_tell_how_sure_a_score_is(browser: Browser, tmp_path: Path) -> None:
+    site = export_site(write_judged_atlas(tmp_path / "atlas"), tmp_path / "site", finder=WordFinder)
+    browser.open(f"{site.as_uri()}?q=5+towers&layer=body.0")
+    browser.until(lambda: browser.all("#results .card"))
+    assert browser.texts("#results .card > a > .small")[0] == "body.0:5 · r 0.50 (0.45 to 0.55)"
 
 
 # For everybody

@@ -124,5 +124,8 @@ def test_files_have_the_same(atlas: Path, tmp_path: Path) -> None:
     assert [each["picture"] in pictures for each in told["strongest"]] == [True] * 4
     index = (first.parent / "assets" / "index-1.js").read_text()
     part = json.loads(index.removeprefix("window.describerIndex.push(").removesuffix(");\n"))
-    assert [unit[6:] for unit in part["units"][3:5]] == [["r", True, None], ["r", False, "4 towers"]]
+    assert [unit[6:] for unit in part["units"][3:5]] == [
+        ["r", True, None, 0, [0.25, 0.35]],
+        ["r", False, "4 towers", 0, [0.35, 0.45]],
+    ]
     assert HOSTILE in [unit[8] for unit in part["units"]]
