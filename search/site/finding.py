@@ -23,7 +23,7 @@ WAYS = {"fused": "words and meaning", "reranked": "what pictures speak for (slow
 "How texts are compared -> what a reader is told of it."
 ORDERS = {
     "fused": "Those whose words share yours and those whose pictures are like them (likeness 1 at best), as one list",
-    "reranked": "PMI: how much a unit's pictures speak for your words, in nats",
+    "reranked": "PMI (how much a unit's pictures speak for your words, in nats) plus 30 times the likeness of both",
     "words": "Those whose words share yours",
 }
 "How texts are compared -> what a reader is told of the order."
@@ -149,7 +149,7 @@ def _note(hit: Hit) -> str:
     if "activation" in parts:
         fires = parts["activation"] > parts["threshold"]
         return f"{parts['activation']:.3g}, {ranked(parts.get('rank'), fires, int(parts['n_images']))}"
-    return next((form.format(parts[name]) for name, form in NAMES.items() if name in parts), "")
+    return ", ".join(form.format(parts[name]) for name, form in NAMES.items() if name in parts)
 
 
 def told(fault: DescriberError) -> str:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,9 +13,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from describer.atlas import Atlas
+from describer.description import Description
 from describer.errors import AtlasError, DescriberError
 from describer.manifest import LayerEntry
+from describer.search.answers import COSINE
 from describer.search.site.app import make_app, run_app
+from describer.search.site.finding import Finder
 from describer.search.site.uploads import MOST_BYTES
 from tests.describer.worlds import LAYERS, Squares, make_exemplars, make_manifest
 from tests.search.site.sites import DISSECTION, HOSTILE, Markup, WordFinder, write_atlas
@@ -178,12 +183,44 @@ def test_grid_is_filtered_and_ordered(client: TestClient) -> None:
     assert units("/body.0?method=formula") == []
 
 
+def test_units_with_a_formula_are_told_apart(client: TestClient, tmp_path: Path) -> None:
+    def units(client: TestClient, address: str) -> list[str]:
+        page = Markup(client.get(address).text)
+        return [link for link in page.links if link.startswith(address.partition("?")[0] + "/")]
+
+    assert len(units(client, "/stem?kind=formula")) == LAYERS["stem"][0]
+    assert units(client, "/body.0?kind=formula") == []
+    form = [
+        Description("head", unit, "red" if unit == 2 else None, "formula", formula="red" if unit == 2 else None)
+        for unit in range(3)
+    ]
+    path = write_atlas(tmp_path / "atlas")
+    with Atlas.create(path, Atlas.open(path).meta) as atlas:
+        atlas.write_descriptions("head", "formula", form)
+    own = TestClient(make_app(path, finder=WordFinder), base_url=HERE)
+    assert units(own, "/head?kind=formula") == ["/head/2"], "its form is its headline"
+    assert '<option value="formula" selected>with a formula' in own.get("/head?kind=formula").text
+
+
 def test_search_shows_what_is_found(client: TestClient) -> None:
     text = client.get("/?q=red+squares&layer=body.0").text
     assert "1 unit for “red squares”" in text and '"/body.0/5"' in text
     assert client.get("/api/search?q=red+squares&layer=body.0").json()[0]["id"] == "body.0:5"
     assert client.get("/api/search?q=").json() == []
     assert [each["layer"] for each in client.get("/api/layers").json()] == list(LAYERS)
+
+
+def test_the_order_of_what_is_found_is_the_one_that_is_told(atlas: Path) -> None:
+    client = TestClient(make_app(atlas, finder=Finder), base_url=HERE)
+    found = client.get("/api/search?q=green+squares&how=reranked").json()
+    notes = [re.fullmatch(r"PMI (.+) of your words, likeness (.+)", each["why"]) for each in found]
+    scores = [float(note[1]) + COSINE * float(note[2]) for note in notes if note]
+    assert len(scores) == len(found) > 7
+    assert all(later <= earlier + 0.01 + COSINE * 0.01 for earlier, later in pairwise(scores)), "but for rounding"
+    assert [float(note[1]) for note in notes if note] != sorted((float(n[1]) for n in notes if n), reverse=True)
+    told = client.get("/?q=green+squares&how=reranked").text
+    assert f"in nats) plus {COSINE:g} times the likeness" in told
+    assert "likeness" in client.get("/api/search?q=green+squares&how=fused").json()[0]["why"]
 
 
 # Strangers
@@ -344,8 +381,6 @@ def test_what_is_written_meanwhile_is_seen(tmp_path: Path) -> None:
     with Atlas.create(path, Atlas.open(path).meta) as atlas:
         rows = [row for row in atlas.units("head") if row["unit"] == 0]
         assert rows[0]["method"] == "caption"
-        from describer.description import Description
-
         told = [Description("head", unit, "tall towers", "vlm", {"pmi": 9.0}) for unit in range(3)]
         atlas.write_descriptions("head", "vlm", told)
     assert "tall towers" in client.get("/head/0").text
