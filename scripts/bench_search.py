@@ -121,7 +121,7 @@ class DrawnAtlas:
             pa.array(np.arange(earlier * PART, earlier * PART + n, dtype=np.int32)),
             pa.array(["caption"] * n),
             texts,
-            pa.nulls(n, pa.string()),
+            *[pa.nulls(n, pa.string())] * 2,
             texts,
             pa.array(dice.exponential(2.0, n)),
             pa.array(dice.random(n) < 0.5),

@@ -34,7 +34,7 @@ from describer.search.query import Hit
 from describer.search.tables import IndexTables, sets_schema, words_schema
 from describer.unittable import Row
 
-FORMAT = 4
+FORMAT = 5
 "Raised whenever the tables of an index become others."
 FOLDER = "index"
 Progress = Callable[[str, int, int], None]
@@ -83,7 +83,7 @@ class Index:
     def hit(self, row: Row, score: float, by: str, parts: dict[str, float]) -> Hit:
         """A unit of this atlas that was found."""
         words = (row["method"], row["description"], row["formula"])
-        return Hit(self.name, row["layer"], row["unit"], *words, score=score, by=by, parts=parts)
+        return Hit(self.name, row["layer"], row["unit"], *words, score, by, parts, row["withdrawn"])
 
 
 def _made(atlas: Atlas, meanings: Meanings, folder: Path, progress: Progress) -> Path:
@@ -182,7 +182,7 @@ def words_table(layer: str, rows_of: dict[int, list[Row]], vectors: Tensor, firs
             about = {"place": first + position, "layer": layer, "unit": unit, "method": row["method"]}
             # of a form only what it says is there: "NOT red" must not be found as red
             searched = affirmed(words) if words and row.get("formula") and "NOT" in words.upper() else words
-            about |= {"description": words, "formula": form, "searched": searched}
+            about |= {"description": words, "withdrawn": row.get("withdrawn"), "formula": form, "searched": searched}
             told.append({**about, "strength": strength, "has_formula": has_formula, "vector": vector})
     return pa.Table.from_pylist(told, schema=words_schema(vectors.shape[1]))
 

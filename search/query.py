@@ -43,6 +43,8 @@ class Hit:
     coactivation (share of exemplars)."""
     parts: dict[str, float] = field(default_factory=dict)
     "all that was measured on the way: pmi, log_prob, log_prior, cosine, bm25, activation, rank, shared …"
+    withdrawn: str | None = None
+    "words that did not hold on other images, where the unit has no description"
 
     @property
     def id(self) -> str:
@@ -52,7 +54,8 @@ class Hit:
     def as_json(self) -> dict[str, Any]:
         """One flat JSON object; parts lie beside the rest."""
         told = {"atlas": self.atlas, "layer": self.layer, "unit": self.unit, "id": self.id, "method": self.method}
-        told |= {"description": self.description, "formula": self.formula, "score": self.score, "by": self.by}
+        told |= {"description": self.description, "withdrawn": self.withdrawn, "formula": self.formula}
+        told |= {"score": self.score, "by": self.by}
         return told | {name: value for name, value in self.parts.items() if name not in told}
 
 

@@ -4,7 +4,7 @@
     tables = IndexTables(folder)
     found = tables.by_words("dogs", "layer IN ('layer4')", 100)    # [Found(place=7, score=3.1, number=12), …]
     found = tables.by_vector(vector, None, 100)            # the same by cosine
-    tables.taken([each.number for each in found[:10]])     # number -> layer, unit, method, description, formula
+    tables.taken([each.number for each in found[:10]])     # number -> layer, unit, method, description, …
     memory, present = tables.sets([7, 3])                  # what the captioner's decoder looks at
 
 `place` is a unit's number in the index. Up to EXACT rows every distance is computed; above that an IVF_SQ index finds
@@ -32,7 +32,7 @@ from describer.unittable import Row
 
 EXACT = 50_000
 "Rows up to which vectors are compared one by one: 5 ms at 256 numbers."
-SHOWN = ("place", "layer", "unit", "method", "description", "formula")
+SHOWN = ("place", "layer", "unit", "method", "description", "withdrawn", "formula")
 
 
 def sets_schema(width: int, k: int) -> pa.Schema:
@@ -59,6 +59,7 @@ def words_schema(width: int) -> pa.Schema:
             pa.field("unit", pa.int32()),
             pa.field("method", pa.string()),
             pa.field("description", pa.string()),
+            pa.field("withdrawn", pa.string()),
             pa.field("formula", pa.string()),
             pa.field("searched", pa.string()),
             pa.field("strength", pa.float64()),

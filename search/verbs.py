@@ -27,6 +27,8 @@ SHOWN = {
     "shared": ("shared", "shared", "{:.2f}"),
 }
 "What was measured -> heading, part and form of its column."
+SCORES = {"reranked": "{:.2f}", "fused": "{:.4f}"}
+"What hits are ordered by -> form of its column, where it is made of several of these."
 Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 Repo = Annotated[str, typer.Argument(metavar="hf:REPO", help="such as hf:me/my-atlas", show_default=False)]
 
@@ -147,10 +149,11 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def print_hits(hits: "Sequence[Hit]", several: bool) -> None:
-    """One line a unit: name, words, and all scores that some of them have."""
+    """One line a unit: name, words, what the units are ordered by, and all else that was measured of some of them."""
     from describer import terminal
 
     columns = [column for name, column in SHOWN.items() if any(name in hit.parts for hit in hits)]
+    columns = [*([("score", "score", SCORES[hits[0].by])] if hits[0].by in SCORES else []), *columns]
     heads = [*([("atlas", "left")] if several else []), ("unit", "left"), ("description", "text")]
     terminal.print_table([*heads, *((heading, "right") for heading, _, _ in columns)], _cells(hits, several, columns))
 
@@ -159,8 +162,10 @@ def _cells(hits: "Iterable[Hit]", several: bool, columns: Sequence[tuple[str, st
     rows = []
     for hit in hits:
         row = [hit.atlas] if several else []
-        row += [hit.id, hit.description or "(no reliable description)"]
-        rows.append(row + [form.format(hit.parts[name]) if name in hit.parts else "" for _, name, form in columns])
+        silent = f"(not reliable: {hit.withdrawn})" if hit.withdrawn else "(no reliable description)"
+        row += [hit.id, hit.description or silent]
+        measured = {**hit.parts, "score": hit.score}
+        rows.append(row + [form.format(measured[name]) if name in measured else "" for _, name, form in columns])
     return rows
 
 

@@ -111,7 +111,8 @@ def test_1_text_search_over_as_many_units_as_dimensions_finds_the_nearest(tmp_pa
         "method": ["caption"] * UNITS,
         "description": [f"thing {i}" for i in range(UNITS)],
     }
-    columns |= {"formula": [None] * UNITS, "searched": columns["description"], "has_formula": [False] * UNITS}
+    columns |= {name: [None] * UNITS for name in ("withdrawn", "formula")}
+    columns |= {"searched": columns["description"], "has_formula": [False] * UNITS}
     words = pa.Table.from_pydict({f.name: columns[f.name] for f in words_schema(DIMS)}, schema=words_schema(DIMS))
     IndexTables.write(tmp_path, DIMS, 3, [(sets_schema(DIMS, 3).empty_table(), words)])
     query = torch.from_numpy(units[3] + 0.1 * units[1])

@@ -26,9 +26,12 @@ LIVING = [f"{layer}:{unit}" for layer, (units, _, _) in LAYERS.items() for unit 
 
 
 def captions(layer: str) -> list[Description]:
-    """PMI grows with the unit."""
+    """PMI grows with the unit; what was said of unit 3 of stem was withdrawn."""
     texts = [None if text == "dead" else text for text in WORDS[layer]]
-    return [Description(layer, unit, t, "caption", {"pmi": unit + 0.5} if t else {}) for unit, t in enumerate(texts)]
+    told = [Description(layer, unit, t, "caption", {"pmi": unit + 0.5} if t else {}) for unit, t in enumerate(texts)]
+    if layer == "stem":
+        told[3] = Description(layer, 3, None, "caption", reliable=False, withdrawn="roofs")
+    return told
 
 
 def formulas(layer: str) -> list[Description]:

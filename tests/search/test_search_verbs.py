@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from describer.search.hitsheet import hit_cards
+from describer.search.index import Searcher
 from tests.describer.captioners import small_captioner
 from tests.describer.test_cli import refused, run
 from tests.search.hub import Hub, running_hub
@@ -38,11 +40,34 @@ def test_a_table_and_objects(folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert done.exit_code == 0, (done.stderr, done.exception)
     assert lines[0].split() == ["unit", "description", "BM25"] and lines[1].startswith("body.0:0") and len(lines) == 4
+    done = run("search", folder / "atlas", "brown dogs", "--describer", folder / "captioner", "-k", 4)
+    heading, *lines = done.stdout.splitlines()
+    assert heading.split()[:4] == ["unit", "description", "score", "PMI"] and len(lines) == 4
     done = run("search", folder / "atlas", "brown dogs", "--describer", folder / "captioner", "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == 10 and {"id", "layer", "unit", "description", "score", "by", "pmi", "cosine"} <= set(rows[0])
     weighed = [row["pmi"] + 30 * row["cosine"] for row in rows]
     assert [row["score"] for row in rows] == pytest.approx(weighed) and weighed == sorted(weighed, reverse=True)
+    for line, row in zip(lines, rows, strict=False):
+        assert f" {row['score']:.2f} " in line[: line.index(f" {row['pmi']:.2f} ") + 1], "the order first"
+
+
+def test_words_that_were_withdrawn_are_told_as_such(folder: Path) -> None:
+    ways = ("--describer", folder / "captioner", "-k", 99)
+    lines = run("search", folder / "atlas", "brown dogs", *ways).stdout.splitlines()
+    assert [line[line.index("(") : line.index(")") + 1] for line in lines if "(" in line] == ["(not reliable: roofs)"]
+    rows = [json.loads(line) for line in run("search", folder / "atlas", "dogs", *ways, "--json").stdout.splitlines()]
+    assert {row["id"]: row["withdrawn"] for row in rows if row["withdrawn"]} == {"stem:3": "roofs"}
+    assert run("search", folder / "atlas", "roofs", *ways, "--how", "words").stdout == "", "they do not hold"
+
+
+def test_the_picture_tells_what_hits_are_ordered_by(folder: Path) -> None:
+    searcher = Searcher(folder / "atlas", folder / "captioner")
+    hits = searcher.search("brown dogs", k=99)
+    cards = hit_cards(hits, searcher)
+    assert [card.id for card in cards] == [hit.id for hit in hits]
+    assert [card.notes[0] for card in cards] == [f"score {hit.score:.3g}" for hit in hits]
+    assert {card.id: card.text for card in cards}["stem:3"] == "not reliable: roofs"
 
 
 def test_the_index_is_made_beforehand(folder: Path, tmp_path: Path) -> None:
