@@ -49,7 +49,7 @@ class CaptionerRecipe:
     data: str = "."
     "folder put before relative paths"
     start: str | None = None
-    "folder of a captioner to go on from, for instance the carried one; its sizes, words and backbone stay"
+    "folder of a captioner to go on from, or ``carried``; its sizes, words and backbone stay, its inventory does not"
     backbone: str | None = None
     "folder of a trained backbone of ours; None: the one of ``encoder`` as the library has it"
     encoder: dict[str, Any] = field(default_factory=dict)
@@ -148,7 +148,7 @@ def new_captioner(recipe: CaptionerRecipe, corpus: Corpus, texts: Sequence[str])
         )
     inventory = Inventory(sorted(counts, key=lambda phrase: -counts[phrase]))
     if recipe.start:
-        captioner = Captioner.from_pretrained(recipe.start)
+        captioner = Captioner.carried() if recipe.start == "carried" else Captioner.from_pretrained(recipe.start)
         captioner.inventory = inventory
         captioner.take_reader(None)  # its outputs were the phrases of another inventory
         return captioner

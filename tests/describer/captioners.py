@@ -10,12 +10,13 @@ from describer.vocabulary import Vocabulary
 PHRASES = ["dogs", "brown dogs", "striped objects", "red cars", "sky above water", "grass", "wheels of cars"]
 
 
-def small_captioner(seed: int = 0, reads_phrases: bool = False) -> Captioner:
-    """Width 32, random weights of the seed, the phrases above as inventory, which it reads if that is asked for."""
+def small_captioner(seed: int = 0, reads_phrases: bool = False, width: int = 32, n_heads: int = 4) -> Captioner:
+    """Random weights of the seed, the phrases above as inventory, which it reads if that is asked for."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary.train(PHRASES * 3, 50)
     own = {"channels": [8, 11, 13, 17], "semantic": 19}
-    config = CaptionerConfig(len(vocabulary), {"width": 32, "n_layers": 1, "own": own}, n_layers=2)
+    encoder = {"width": width, "n_layers": 1, "n_heads": n_heads, "own": own}
+    config = CaptionerConfig(len(vocabulary), encoder, n_layers=2, n_heads=n_heads)
     captioner = Captioner(config)
     captioner.vocabulary, captioner.inventory = vocabulary, Inventory(PHRASES)
     for weight in captioner.decoder.parameters():

@@ -164,15 +164,16 @@ def test_words_and_meaning_are_fused_by_reciprocal_ranks(searcher: Searcher) -> 
 # Axes: two queries, three templates, sizes that are primes
 
 
-def test_no_axis_is_taken_for_another(path: Path) -> None:
-    meanings, atlas = Meanings(small_captioner()), Atlas.open(path)
+def test_no_axis_is_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.describer.worlds.K", 5)
+    meanings = Meanings(small_captioner(width=31, n_heads=1))
     queries, templates = ["brown dogs", "grass"], ("{}", "red {}", "sky above {}")
-    memory, found, present = meanings.sets(atlas.exemplars("body.0"), Thumbnails(atlas))
-    assert memory.shape == (7, 4, 32) and present.shape == (7, 4) and found.shape == (7, 32)
+    memory, found, present = meanings.sets(make_exemplars("body.0"), Squares())
+    assert memory.shape == (7, 5, 31) and present.shape == (7, 5) and found.shape == (7, 31)
     captioner = meanings.captioner
     log_probs = meanings.log_probs(queries, memory, present, templates)
     priors, vectors = meanings.log_priors(queries, templates), meanings.text_vectors(queries, templates)
-    assert log_probs.shape == (7, 2) and priors.shape == (2,) and vectors.shape == (2, 32)
+    assert log_probs.shape == (7, 2) and priors.shape == (2,) and vectors.shape == (2, 31)
     for q, query in enumerate(queries):
         texts = [template.replace("{}", query) for template in templates]
         with torch.inference_mode():
@@ -237,6 +238,11 @@ def test_several_atlases_are_one_list(path: Path, tmp_path: Path) -> None:
     assert [hit.atlas for hit in turns[:4]] == [str(path), str(other)] * 2
     only = search([path, other], "dogs", layers=["stem"], k=99, captioner=small_captioner())
     assert {hit.atlas for hit in only} == {str(path)}
+
+
+def test_the_units_are_a_table_of_pandas(path: Path) -> None:
+    frame = pytest.importorskip("pandas").DataFrame(Atlas.open(path).units("stem"))
+    assert list(zip(frame["unit"], frame["withdrawn"].notna(), strict=True)) == [(unit, unit == 3) for unit in range(5)]
 
 
 # Neighbours

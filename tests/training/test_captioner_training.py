@@ -204,6 +204,12 @@ def test_without_held_out_sets_there_is_no_judge(world):
     assert not Judge(captioner.inventory, nobody, nothing)
 
 
+def test_the_carried_captioner_is_gone_on_from(tmp_path):
+    captioner, carried = new_captioner(recipe(tmp_path, start="carried"), coloured_corpus(), []), Captioner.carried()
+    assert sorted(captioner.inventory.phrases) == sorted(["things", *COLOURS]) and captioner.phrase_reader is None
+    assert all(torch.equal(own, carried.state_dict()[name]) for name, own in captioner.state_dict().items())
+
+
 def test_sources_without_phrases_are_refused(tmp_path):
     nobody = CorpusBuilder("colours").corpus()
     with pytest.raises(RecipeError, match=r"said of 3 regions or more\. Got none in 0 regions of folds \[0, 1, "):
