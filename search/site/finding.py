@@ -23,7 +23,8 @@ WAYS = {"fused": "words and meaning", "reranked": "what pictures speak for (slow
 "How texts are compared -> what a reader is told of it."
 ORDERS = {
     "fused": "Those whose words share yours and those whose pictures are like them (likeness 1 at best), as one list",
-    "reranked": "PMI (how much a unit's pictures speak for your words, in nats) plus 30 times the likeness of both",
+    "reranked": "PMI (how much a unit's pictures speak for your words, in nats) "
+    "plus 30 times the likeness of pictures and words",
     "words": "Those whose words share yours",
 }
 "How texts are compared -> what a reader is told of the order."
