@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,13 +30,14 @@ from describer.search.site.annotate import GUIDELINES, export_annotations, make_
 from describer.search.site.annotations import Annotations, Word, clean_name, clean_sentence
 from describer.search.site.library import Library
 from describer.search.site.work import Work
-from describer.training import train
+from describer.training.recipe import read_recipe
 from describer.training.sources.annotations import read_annotations
 from tests.describer.captioners import small_captioner
 from tests.describer.worlds import LAYERS, Squares, make_exemplars, make_manifest
 from tests.search.site.sites import HOSTILE, Markup, write_atlas
 
 HERE = "http://127.0.0.1:8000"
+GUIDE = Path(__file__).parents[3] / "docs" / "annotate.md"
 LIVING = [(layer, unit) for layer, (n_units, _, _) in LAYERS.items() for unit in range(n_units) if unit != 1]
 
 
@@ -340,19 +343,24 @@ def test_exported_layers_can_be_trained_on(atlas: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("held_out", "judged"), [(8, False), (4, True)])  # fold 4 has two units of stem, fold 8 none
 def test_a_captioner_learns_from_the_sentences_of_one_person(
-    atlas: Path, tmp_path: Path, held_out: int, judged: bool, capsys: pytest.CaptureFixture[str]
+    atlas: Path,
+    tmp_path: Path,
+    held_out: int,
+    judged: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("DESCRIBER_DATA", raising=False)
     with Annotations(tmp_path / "mine") as kept:
         for unit in (0, 2, 3, 4):
             kept.say("ana", "stem", unit, "red squares")
     export_annotations(atlas, tmp_path / "mine", tmp_path / "dataset")
     small_captioner().save_pretrained(tmp_path / "start")
-    sizes = f"n_sets: 5\nsteps: 2\nevery: 1\nphrase_steps: 2\nfolds: [5, 7]\nheld_out_folds: [{held_out}]"
-    source = f"sources:\n  - {{source: milannotations, paths: {tmp_path / 'dataset'}}}"
-    (tmp_path / "r.yaml").write_text(
-        f"kind: captioner\nout: {tmp_path / 'run'}\nstart: {tmp_path / 'start'}\n{source}\n{sizes}"
-    )
-    captioner = Captioner.from_pretrained(train(tmp_path / "r.yaml"))
+    (tmp_path / "mine.yaml").write_text(re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)[0])
+    sizes: dict[str, Any] = {"n_sets": 5, "steps": 2, "every": 1, "phrase_steps": 2}
+    folds = {"folds": [5, 7], "held_out_folds": [held_out]}
+    places = {"data": str(tmp_path), "out": str(tmp_path / "run"), "start": str(tmp_path / "start")}
+    captioner = Captioner.from_pretrained(read_recipe(tmp_path / "mine.yaml", **places, **sizes, **folds).train())
     assert sorted(captioner.inventory.phrases) == ["red squares", "squares"]
     log = json.loads((tmp_path / "run" / "log.json").read_text())
     assert (log["steps"], log["best"] is not None) == (2, judged)
