@@ -21,6 +21,7 @@ from torch import Tensor
 from describer.atlas import Atlas
 from describer.data.decoding import decode, rgb
 from describer.data.targets import Target, load_target
+from describer.data.zoo import runs_code
 from describer.errors import AtlasError, ImagesError
 from describer.exemplars import Exemplars
 from describer.hooks import observed
@@ -55,11 +56,11 @@ class Fired:
 def target_of(atlas: Atlas, target: Target | None = None, device: str = "cpu") -> Target:
     """The model that the atlas is of, loaded by its name unless given; raises AtlasError for another one.
 
-    A model in a Python file must be given: an atlas may come from anywhere, and naming a file must not run it.
+    A model that brings code of its own must be given: an atlas may come from anywhere, and must not run it.
     """
-    if target is None and ".py" in atlas.meta.model.name:
+    if target is None and runs_code(atlas.meta.model.name):
         got = f"Got {atlas.meta.model.name}, which the atlas names"
-        raise AtlasError(f"A model in a Python file must be named by you. {got}. Use --model.")
+        raise AtlasError(f"A model that brings code must be named by you. {got}. Use --model.")
     target = target or load_target(atlas.meta.model.name, device=device)
     if target.fingerprint != atlas.meta.model.fingerprint:
         raise AtlasError(

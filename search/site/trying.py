@@ -46,12 +46,13 @@ class Model:
         """The loaded model; AtlasError or TargetError where it cannot be had, or is another one."""
         if self._target is None:
             from describer.data.targets import load_target
+            from describer.data.zoo import runs_code
 
             meta = self._library.meta.model
             source = self._source or meta.name
-            if self._source is None and ".py" in source:
+            if self._source is None and runs_code(source):
                 got = f"Got {source}, which the atlas names"
-                raise AtlasError(f"A model in a Python file must be named by you. {got}. Use --model.")
+                raise AtlasError(f"A model that brings code must be named by you. {got}. Use --model.")
             target = load_target(source)
             if target.fingerprint != meta.fingerprint:
                 raise TargetError(f"The model must be the atlas's own. Got another {source}. Use --model.")
