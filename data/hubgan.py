@@ -6,7 +6,7 @@
 
 The entry after # is called with `pretrained` and with what follows "?". It gives a generator, or what trained one and
 holds it (as pytorch_GAN_zoo and lightweight GANs do: see HELD). Loading runs the repository's code, as torch.hub
-always does; its weights are read as plain tensors only.
+always does, which therefore asks the person before a repository's first time; weights are read as plain tensors only.
 """
 
 import json
@@ -68,7 +68,7 @@ def load_hub_generator(name: str, pretrained: bool) -> nn.Module:
         raise TargetError(f"torchhub: must name an entry, as in REPOSITORY#ENTRY. Got {name!r}. Add it.")
     place = "local" if Path(repository).is_dir() else "github"
     given = {key: _value(text) for key, text in parse_qsl(options)}
-    gave = torch.hub.load(repository, entry, source=place, trust_repo=True, pretrained=pretrained, **given)
+    gave = torch.hub.load(repository, entry, source=place, trust_repo="check", pretrained=pretrained, **given)
     if isinstance(gave, nn.Module) and getattr(gave, "latent_shape", None) is not None:
         return gave
     generator = next((held for each in HELD if isinstance(held := getattr(gave, each, None), nn.Module)), gave)

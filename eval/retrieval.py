@@ -2,9 +2,10 @@
 
     python -m describer.eval.retrieval --data ../shared/data --level image
 
-Every unit of a level is described and indexed as an atlas is. Two kinds of texts: the planted concept itself, and other
-words: the concept, or the concept with words exchanged for listed synonyms, whichever shares no word with the unit's
-description (units for which there is none are left out). The same index answers by BM25, cosine, both, and PMI.
+Every unit of a level is described and indexed as an atlas is. Three kinds of texts: the planted concept; the concept of
+units that are described in other words, sharing none with it; and other words: the concept, or the concept with words
+exchanged for listed synonyms, whichever shares no word with the description. Units for which there is no such text are
+left out. The same index answers by BM25, cosine, both, and PMI.
 """
 
 import json
@@ -52,7 +53,7 @@ class Retrieved:
 
     level: str
     texts: str
-    "concept, or other words"
+    "concept, concept of units described in other words, or other words"
     how: str
     units: int
     first: float
@@ -80,6 +81,11 @@ def index_of(
     entry = LayerEntry("planted", 0, n_units, 1, 1, True, ("caption",))
     atlas = Atlas(folder, Manifest(Source("planted", ""), Source("planted", ""), n_units * k, {}, (entry,)), None)
     return Index(atlas, "planted", meanings, IndexTables(folder))
+
+
+def unsaid(concept: str, description: str | None) -> str | None:
+    """The concept where the description has none of its words, else None."""
+    return None if content_words(concept) & content_words(description or "") else concept
 
 
 def other_words(concept: str, description: str | None) -> str | None:
@@ -116,8 +122,13 @@ def measure(captioner: Captioner, level: str, data: str, cache: str | None, seed
     descriptions = [own[0].text if own else None for own in told]
     with tempfile.TemporaryDirectory(prefix="describer-retrieval-") as folder:
         index = index_of(Meanings(captioner), features, descriptions, Path(folder))
-        others = [other_words(concept, text) for concept, text in zip(concepts, descriptions, strict=True)]
-        return [*recalls(index, concepts, level, "concept", seed), *recalls(index, others, level, "other words", seed)]
+        pairs = list(zip(concepts, descriptions, strict=True))
+        texts: dict[str, list[str | None]] = {
+            "concept": list(concepts),
+            "concept of units described in other words": [unsaid(concept, text) for concept, text in pairs],
+            "other words": [other_words(concept, text) for concept, text in pairs],
+        }
+        return [row for kind, asked in texts.items() for row in recalls(index, asked, level, kind, seed)]
 
 
 def main(

@@ -202,7 +202,9 @@ def unsafe(name: str, text: str) -> Iterator[tuple[int, str]]:
             options = {option.arg: ast.unparse(option.value) for option in node.keywords}
             if called == "torch.load" and options.get("weights_only") != "True":
                 yield node.lineno, "torch.load must have weights_only=True"
-            if called in ("eval", "exec", "torch.hub.load", "yaml.load", "yaml.unsafe_load"):
+            if called == "torch.hub.load" and options.get("trust_repo") != "'check'":
+                yield node.lineno, "torch.hub.load must ask the person first"
+            if called in ("eval", "exec", "yaml.load", "yaml.unsafe_load"):
                 yield node.lineno, f"{called} must not be used"
             if options.get("allow_pickle", "False") != "False" or options.get("trust_remote_code", "False") != "False":
                 yield node.lineno, "what comes from files must not run"
@@ -224,6 +226,8 @@ def test_no_file_of_weights_or_data_can_run_code() -> None:
         "from torch import load",
         "eval('1')",
         "exec(text)",
+        "torch.hub.load(repository, entry)",
+        "torch.hub.load(repository, entry, trust_repo=True)",
         "yaml.load(text)",
         "np.load(path, allow_pickle=True)",
         "AutoModel.from_pretrained(name, trust_remote_code=True)",
@@ -234,7 +238,8 @@ def test_what_could_run_code_is_seen(text: str) -> None:
 
 
 def test_what_is_safe_is_allowed() -> None:
-    text = "model.eval()\ntorch.load(path, weights_only=True)\nnp.load(path, allow_pickle=False)\nimport picklejar"
+    text = "model.eval()\ntorch.load(path, weights_only=True)\ntorch.hub.load(a, b, trust_repo='check')\n"
+    text += "np.load(path, allow_pickle=False)\nimport picklejar"
     assert list(unsafe("data/x.py", text)) == []
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from describer.search.forms import affirmed
 from describer.search.site.sheet import cut, score_of, silence, verdict_of
 from describer.unittable import Row
 
@@ -53,6 +54,11 @@ class Card:
     def id(self) -> str:
         """The name of the unit."""
         return f"{self.layer}:{self.unit}"
+
+    @property
+    def searched(self) -> str:
+        """What can be found by words: of forms only what they affirm."""
+        return " ".join(affirmed(text) for text in (self.text, self.formula) if text)
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,7 @@ class Export:
                 *(int(card.dead), [s.image for s in self.library.shown(layer, card.unit, IN_GRID, 2)]),
                 *(card.measure, card.reliable, card.withdrawn, int(card.has_formula)),
                 None if card.interval is None else [round(bound, 4) for bound in card.interval],
+                card.searched,
             ]
             for card in self.library.cards(layer)
         ]

@@ -73,10 +73,11 @@ class GridQuery:
         kinds |= {"reliable": card.reliable is True, "withdrawn": card.withdrawn is not None}
         kinds["formula"] = card.has_formula
         taken_back = card.withdrawn if self.kind == "withdrawn" else None  # else words that do not hold would be found
-        text = f"{card.told} {card.formula or ''} {taken_back or ''} {card.id}".lower()
+        asked = self.words.lower().split()
+        text = f"{card.searched} {'' if card.text else card.told} {taken_back or ''} {card.id}".lower() if asked else ""
         high = self.least is None or (card.score is not None and card.score >= self.least)
         told = not self.method or self.method in card.methods
-        return high and told and kinds.get(self.kind, True) and all(w in text for w in self.words.lower().split())
+        return high and told and kinds.get(self.kind, True) and all(word in text for word in asked)
 
 
 def page_of(units: Sequence[T], page: int) -> list[T]:

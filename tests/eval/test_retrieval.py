@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from describer.eval.retrieval import index_of, other_words, recalls
+from describer.eval.retrieval import index_of, other_words, recalls, unsaid
 from describer.search.meanings import Meanings
 from tests.describer.captioners import small_captioner
 
@@ -25,6 +25,7 @@ def test_other_words_share_none_with_the_description(concept: str, description: 
         assert other_words(concept, description) in ("puppies", "puppy")
     else:
         assert other_words(concept, description) == text
+    assert unsaid(concept, description) == (concept if description in ("cats", None) else None)
 
 
 def test_recall_counts_units_among_the_first_ten(tmp_path: Path) -> None:

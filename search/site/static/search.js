@@ -3,7 +3,7 @@
 (() => {
   const home = document.body.dataset.home, up = home.slice(0, -"index.html".length);
   const K1 = 1.2, B = 0.75, MOST = 48;
-  const index = window.describerIndex = [];  // {layer, folder, units: [[unit, words, formula, score, dead, [images], measure, reliable, withdrawn, has_formula, interval]]}
+  const index = window.describerIndex = [];  // {layer, folder, units: [[unit, words, formula, score, dead, [images], measure, reliable, withdrawn, has_formula, interval, searched]]}
   let reading = null;
 
   const script = (name) => new Promise((done, failed) => {
@@ -17,7 +17,7 @@
   const stem = (word) => word.length > 3 && word.endsWith("ies") ? `${word.slice(0, -3)}y` : word.length > 3 && word.endsWith("s") && !word.endsWith("ss") ? word.slice(0, -1) : word;
   const words = (text) => (text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) || []).filter((word) => !silent.has(word)).map(stem);
 
-  const everything = () => index.flatMap((part) => part.units.map((unit) => ({ part, unit, words: words(`${unit[1] || ""} ${unit[2] || ""}`) })));
+  const everything = () => index.flatMap((part) => part.units.map((unit) => ({ part, unit, words: words(unit[11]) })));
 
   function ranked(query, units) {  // Okapi BM25 (Robertson et al. 1994)
     const asked = [...new Set(words(query))];
@@ -77,8 +77,8 @@
     read().then(() => {
       const asked = Object.fromEntries(new FormData(filters)), least = asked.min === "" ? -Infinity : Number(asked.min);
       const parts = asked.q.toLowerCase().split(/\s+/).filter(Boolean);
-      const units = everything().filter(({ part, unit: [number, text, formula, score, dead, , , reliable, withdrawn, form] }) => {
-        const all = `${text || ""} ${formula || ""} ${asked.kind === "withdrawn" ? withdrawn : ""} ${part.layer}:${number}`.toLowerCase();
+      const units = everything().filter(({ part, unit: [number, text, , score, dead, , , reliable, withdrawn, form, , searched] }) => {
+        const all = `${searched} ${asked.kind === "withdrawn" ? withdrawn : ""} ${part.layer}:${number}`.toLowerCase();
         const kinds = { described: Boolean(text), reliable: reliable === true, withdrawn: Boolean(withdrawn), formula: Boolean(form), silent: !text && !dead, dead: Boolean(dead) };
         return part.layer === filters.dataset.layer && (kinds[asked.kind] ?? true) && (least === -Infinity || (score !== null && score >= least)) && parts.every((word) => all.includes(word));
       });

@@ -82,15 +82,19 @@ def test_pages_have_a_policy_and_hostile_words_are_text(site: Path) -> None:
 
 def test_the_index_of_the_search_holds_every_unit(site: Path, atlas: Path) -> None:
     names = json.loads((site / "assets" / "index.js").read_text().partition("=")[2].rstrip(";\n"))
-    found = {}
+    found, n_denied = {}, 0
     for name in names:
         text = (site / "assets" / name).read_text()
         part = json.loads(text.removeprefix("window.describerIndex.push(").removesuffix(");\n"))
-        for unit, words, _, _, dead, images, *_ in part["units"]:
+        for unit, words, form, _, dead, images, *_, searched in part["units"]:
             found[f"{part['layer']}:{unit}"] = (words, bool(dead))
+            denied = "NOT color:4" in f"{words} {form}"
+            n_denied += denied
+            assert not denied or ("water" in searched and "color" not in searched and "NOT" not in searched)
             assert (site / part["folder"] / str(unit) / "index.html").is_file()
             assert all((site / "pictures" / f"{image}.jpg").is_file() for image in images)
     rows = {row["id"]: row for row in Atlas.open(atlas).units() if row["method"] == "caption"}
+    assert n_denied
     assert found.keys() == rows.keys()
     for name, (words, dead) in found.items():
         assert dead == rows[name]["dead"]
