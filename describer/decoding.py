@@ -6,12 +6,14 @@
 ``rerank`` weighs whole texts exactly: those the beam finds and, from the inventory of human phrases, those that the
 exemplars one by one speak for most; whatever their origin, PMI decides: that of the text and the set, and the mean of
 those of the text and each exemplar, less what the other units of the layer have of it too; and to say of one more unit
-what suits others better costs some (``told_apart``). ``greedy``, ``beam`` and ``sample`` put the difference of the
+what others say already costs some (``told_apart``). ``greedy``, ``beam`` and ``sample`` put the difference of the
 set's into every step of ``generate``.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from itertools import chain, permutations
 from math import inf, log
 from typing import TYPE_CHECKING, Any
@@ -48,12 +50,12 @@ class DecodingSettings:
     "width of the beam, or number of samples"
     max_length: int = 12
     "longest generated text, tokens"
-    evidence: float = 6.0
+    evidence: float = 4.0
     "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
     contrast: float = 0.6
     "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, not even its frequency"
-    apart: float = 2.0
-    "nats times the log of a unit's place among those of its layer that a text suits: to say it of one more costs that"
+    apart: float = 2.5
+    "nats times log(1 + n / 2): what it costs to say what n units of the layer say already, the surest first"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
     n_best: int = 5
@@ -248,22 +250,29 @@ def evidence_of(captioner: "Captioner", reading: "Reading", texts: Sequence[str]
 def told_apart(
     units: Sequence[Iterable[Candidate]], evidence: float, apart: float, n_best: int
 ) -> list[list[Candidate]]:
-    """The n best of each unit by PMI and weighted evidence, less ``apart`` times the log of the unit's place.
+    """The n best of each unit by PMI and evidence; what n others say already costs ``apart`` log(1 + n / 2) nats.
 
-    Its place is 1 for the unit of the layer that the text suits best, 2 for the next. A speaker says what lets a
-    listener pick the unit out (Frank & Goodman 2012), and a text that was said of others lets them less. Ties by text.
+    The unit whose best is worth most chooses first, then the one whose best is worth most after that. A speaker says
+    what lets a listener pick the unit out (Frank & Goodman 2012), and a text that was said of others lets them less:
+    a little where two say the same, much where thirty do.
+    Ties by text, so that the order never depends on where candidates came from.
     """
     score = [{each: each.pmi + evidence * (each.evidence or 0.0) for each in own} for own in units]
-    suited: dict[str, list[tuple[float, int]]] = {}
-    for unit, own in enumerate(score):
-        for each, value in own.items():
-            suited.setdefault(each.text, []).append((-value, unit))
-    cost = {
-        (text, unit): apart * log(place)
-        for text, ranked in suited.items()
-        for place, (_, unit) in enumerate(sorted(ranked), 1)
-    }
-    return [
-        sorted(own, key=lambda each: (cost[each.text, unit] - own[each], each.text))[:n_best]
-        for unit, own in enumerate(score)
-    ]
+    said: Counter[str] = Counter()
+
+    def ranked(unit: int) -> list[tuple[float, str, Candidate]]:
+        worth = ((apart * log(1 + said[each.text] / 2) - value, each.text, each) for each, value in score[unit].items())
+        return sorted(worth, key=lambda item: item[:2])
+
+    found: list[list[Candidate]] = [[] for _ in units]
+    waiting = [(ranked(unit)[0][:2], unit) for unit, own in enumerate(score) if own]
+    heapify(waiting)
+    while waiting:
+        first, unit = heappop(waiting)
+        order = ranked(unit)
+        if order[0][:2] != first:  # others have said it since
+            heappush(waiting, (order[0][:2], unit))
+            continue
+        found[unit] = [each for _, _, each in order[:n_best]]
+        said[first[1]] += 1
+    return found

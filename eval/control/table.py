@@ -188,7 +188,9 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table in Markdown."""
     head = "| concept | of all pixels | units, by IoU | removed | by random units | elsewhere relabelled |"
     found = [f"{head} by random units | by IoU: removed | words to IoU | raised in a region | random |"]
-    found.append("|---" * 11 + "|")
+    meant = any("meaning" in each for each in rows)
+    found[0] += " by meaning: removed | elsewhere relabelled | meaning to IoU |" if meant else ""
+    found.append("|---" * (14 if meant else 11) + "|")
     for each in rows:
         own, iou = each["words"], each["iou"]
         if "found" in own:
@@ -198,6 +200,9 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         cells += [_told(own[key]) for key in ("removed", "random_removed", "relabelled", "random_relabelled")]
         cells += [_told(iou.get("removed")), _told(each.get("words_to_iou"))]
         cells += [_told(own.get("inserted")), _told(own.get("random_inserted"))]
+        if meant:
+            other = each["meaning"]
+            cells += [_told(other.get(key)) for key in ("removed", "relabelled")] + [_told(each.get("meaning_to_iou"))]
         found.append("| " + " | ".join(cells) + " |")
     return found
 

@@ -90,10 +90,14 @@ def test_what_the_layer_speaks_for_is_taken_off_by_plain_loops(reads_phrases, ba
             alone = slow_evidence(captioner, phrase, features[unit][present[unit]])
             assert told[phrase] == pytest.approx(alone - common[phrase], abs=1e-4)
     score = [{c.text: c.pmi + 3.0 * c.evidence for c in row} for row in rows]
-    for own, row in zip(score, rows, strict=True):
-        places = {text: sum(other.get(text, -math.inf) >= value for other in score) for text, value in own.items()}
-        order = [own[c.text] - 1.7 * math.log(places[c.text]) for c in row]
+    said, waiting = [], set(range(len(rows)))
+    while waiting:  # whose best is worth most chooses first
+        worth = {u: {t: v - 1.7 * math.log(1 + said.count(t) / 2) for t, v in score[u].items()} for u in waiting}
+        unit = max(waiting, key=lambda u: max(worth[u].values()))
+        order = [worth[unit][c.text] for c in rows[unit]]
         assert order == pytest.approx(sorted(order, reverse=True), abs=1e-6)
+        said.append(rows[unit][0].text)
+        waiting.remove(unit)
 
 
 def test_a_text_is_first_the_units_it_suits_best():
@@ -101,9 +105,14 @@ def test_a_text_is_first_the_units_it_suits_best():
         return [Candidate(text, -9.0, 0.0, score, "phrase", 0.5) for text, score in scores.items()]
 
     units = [texts(dogs=5.0, pets=4.5), texts(dogs=7.0, pets=1.0), texts(dogs=3.0, fur=1.0), texts(dogs=2.0, pets=-9.0)]
-    for apart, wanted in ((0.0, "dogs dogs dogs dogs"), (2.0, "pets dogs fur dogs"), (0.8, "pets dogs dogs dogs")):
+    for apart, wanted in ((0.0, "dogs dogs dogs dogs"), (2.0, "pets dogs dogs dogs"), (6.0, "pets dogs fur dogs")):
         assert [own[0].text for own in told_apart(units, 3.0, apart, 1)] == wanted.split()
     assert [c.text for c in told_apart(units, 3.0, 2.0, 9)[0]] == ["pets", "dogs"]
+    others = [texts(cats=8.0, dogs=7.9), texts(dogs=5.0, cats=1.0)]
+    assert [own[0].text for own in told_apart(others, 3.0, 9.0, 1)] == [
+        "cats",
+        "dogs",
+    ]  # what nobody says costs nothing
     assert told_apart([], 1.0, 2.0, 3) == [] and told_apart([[]], 1.0, 2.0, 3) == [[]]
 
 
