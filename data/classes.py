@@ -44,7 +44,7 @@ def _values(images: ImageSet) -> list[int | str]:
         from describer.data.scenes import NAMES
 
         return [NAMES["scene"][images.scenes.scene(index).scene_kind] for index in range(len(images))]
-    if isinstance(images, FolderImages):
+    if isinstance(images, FolderImages) and any(file.parent != images.root for file in images.files):
         return [file.relative_to(images.root).parts[0] if file.parent != images.root else "" for file in images.files]
     if isinstance(images, TableImages) and isinstance(images.rows, ParquetRows):
         names = pq.read_schema(images.rows.files[0]).names

@@ -66,6 +66,8 @@ def test_classes_of_folders(photos):
         class_labels(images, ["cats", "dogs"])
     with pytest.raises(ImagesError, match="class names"):
         class_labels(images, None)
+    with pytest.raises(ImagesError, match="a folder for each class"):
+        class_labels(load_images(str(photos / "red")), ["red"])
 
 
 @pytest.mark.parametrize(("labels", "wanted"), [(["b", "a", "x"], [1, 0, -1]), ([4, 0, 2], [4, 0, 2])])
