@@ -363,3 +363,20 @@ def test_every_layer_that_can_be_probed_can_be_edited(net, x):
     for info in list_layers(net, x):
         with edited(net, [Edit(info.name, (info.units - 1,), "set", 2.0)]):
             assert net(x).shape == (BATCH, 2, SIDE, SIDE)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_edits_on_cuda(net, x):
+    region = torch.zeros(SIDE, SIDE)
+    region[:, :5] = 1
+    edits = [Edit("1", (2, 4), "scale", 3.0), Edit("1", (0,), "ablate", where=region)]
+    with edited(net, edits):
+        wanted = net(x)
+    net, x = net.cuda(), x.cuda()
+    before = net(x)
+    with edited(net, edits):
+        after = net(x)
+        with torch.autocast("cuda", torch.bfloat16):
+            rough = net(x)
+    assert torch.allclose(after.cpu(), wanted, atol=1e-4) and torch.allclose(rough.float(), after, atol=0.1)
+    assert torch.equal(net(x), before)
