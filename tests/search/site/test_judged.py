@@ -125,7 +125,7 @@ def test_files_have_the_same(atlas: Path, tmp_path: Path) -> None:
     index = (first.parent / "assets" / "index-1.js").read_text()
     part = json.loads(index.removeprefix("window.describerIndex.push(").removesuffix(");\n"))
     assert [unit[6:] for unit in part["units"][3:5]] == [
-        ["r", True, None, 0, [0.25, 0.35]],
-        ["r", False, "4 towers", 0, [0.35, 0.45]],
+        ["r", True, None, 0, [0.25, 0.35], "3 towers"],
+        ["r", False, "4 towers", 0, [0.35, 0.45], ""],
     ]
     assert HOSTILE in [unit[8] for unit in part["units"]]
