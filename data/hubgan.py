@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from describer.data.zoo import reason
 from describer.errors import TargetError
 
 HELD = ("avgG", "G_ema", "g_ema", "netG", "generator", "GE", "G")
@@ -53,9 +54,9 @@ class HubGenerator(nn.Module):
             try:
                 return tuple(latents.shape[1:]), self(latents)
             except (RuntimeError, TypeError, ValueError, IndexError) as fault:
-                faults.append(f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''}")
+                faults.append(reason(fault))
         raise TargetError(
-            f"The generator must draw from latents of length {drawn.shape[1]} alone. Got {faults[0][:200]}. "
+            f"The generator must draw from latents of length {drawn.shape[1]} alone. Got {faults[0]}. "
             "Wrap it in a factory of yours that gives what it asks for."
         )
 

@@ -241,15 +241,16 @@ def _lines(text: str, size: int, color: Color, width: int, bold: bool = False) -
             lines.append(word)
         else:
             lines[-1] = longer
-    return [_Line(_cut(line, font, width), size, color, bold) for line in lines if line]
+    return [_Line(cut(line, font, width), size, color, bold) for line in lines if line]
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text, ended with … where it is wider than so many pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
-    return text + "…"
+    return text.rstrip() + "…"
 
 
 def _height(lines: Sequence[_Line]) -> int:

@@ -107,6 +107,10 @@ class UnitTable:
         self._known: frozenset[str] = frozenset()
         self._numbers: RowNumbers | None = None
 
+    @property
+    def _exists(self) -> bool:
+        return (self._folder / "units.lance").is_dir()
+
     def replace(self, layer: str, method: str, rows: list[Row]) -> None:
         """Make `rows` all there is of the layer and method, in one commit."""
         theirs = f"layer = {_quoted(layer)} AND method = {_quoted(method)}"
@@ -131,7 +135,7 @@ class UnitTable:
 
     def rows_of(self, units: Sequence[tuple[str, int]], columns: Sequence[str] | None = None) -> list[Row]:
         """The rows of some units, each (layer, unit), in no order; only these are read. Without a table none."""
-        if not units or not (self._folder / "units.lance").is_dir():
+        if not units or not self._exists:
             return []
         table = self._table(create=False)
         self._numbers = self._numbers or RowNumbers(table)
@@ -146,13 +150,13 @@ class UnitTable:
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows, in no order, as they are kept; of no rows where there is no table."""
-        if not (self._folder / "units.lance").is_dir():
+        if not self._exists:
             return SCHEMA.empty_table().select([*names])
         return self._table(create=False).search().select([*names]).limit(None).to_arrow()
 
     def version(self) -> int:
         """A number that grows with every change; 0 where there is no table yet."""
-        return int(self._table(create=False).version) if (self._folder / "units.lance").is_dir() else 0
+        return int(self._table(create=False).version) if self._exists else 0
 
     def _table(self, create: bool) -> Any:  # lancedb.table.Table
         if self._opened is None:

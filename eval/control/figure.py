@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from describer.eval.control.printing import trust_cells
-from describer.picture import GAP, INK, MARGIN, PALE, PAPER
+from describer.picture import GAP, INK, MARGIN, PALE, PAPER, cut
 
 COLUMNS = 8
 LABELS = ("before", "after", "change")
@@ -74,7 +74,7 @@ def explanation_figure(
         draw.text((x, y + side + 14), f"{unit['contribution']:+.2f}  {unit['id']}", PALE, font(11))
         r, verdict = trust_cells(unit)
         faded = verdict == "withdrawn"
-        words = fitted(unit["text"] or "(no description)", font(12), side + 2 * GAP)
+        words = cut(unit["text"] or "(no description)", font(12), side + 2 * GAP)
         draw.text((x, y + side + 30), words, PALE if faded else INK, font(12))
         draw.text((x, y + side + 46), f"{verdict}, r {r}" if r else verdict, PALE, font(11))
     return sheet
@@ -86,14 +86,6 @@ def heat_map(
     """Mean change of the levels of each pixel, black none, yellow the largest of all samples."""
     change: Float[np.ndarray, "samples height width"] = np.abs(after.astype(np.float32) - before).mean(-1)
     return (matplotlib.colormaps["inferno"](change / max(change.max(), 1.0))[..., :3] * 255).round().astype(np.uint8)
-
-
-def fitted(text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text, ended with … where it is wider than so many pixels."""
-    cut = len(text)
-    while cut and face.getlength(text[:cut] + "…" * (cut < len(text))) > width:
-        cut -= 1
-    return text[:cut].rstrip() + "…" * (cut < len(text))
 
 
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:

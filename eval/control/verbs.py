@@ -12,6 +12,10 @@ import typer
 
 app = typer.Typer()
 
+Generator = Annotated[
+    str,
+    typer.Argument(metavar="GENERATOR", help="carried:gan, diffusers:NAME, path/file.py:factory …", show_default=False),
+]
 AtlasOption = Annotated[Path, typer.Option("--atlas", metavar="ATLAS", help="folder made by describe")]
 Query = Annotated[str | None, typer.Option(metavar="TEXT", help="words that descriptions say")]
 Units = Annotated[str | None, typer.Option(metavar="LAYER:UNIT,…", help="units chosen by hand")]
@@ -31,12 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 
 @app.command(epilog="\b\nExample: describer edit my_gan.py:load --atlas gan --query brown --scale 0 --out edit.png")
 def edit(
-    generator: Annotated[
-        str,
-        typer.Argument(
-            metavar="GENERATOR", help="carried:gan, diffusers:NAME, path/file.py:factory …", show_default=False
-        ),
-    ],
+    generator: Generator,
     atlas: Annotated[Path | None, typer.Option(metavar="ATLAS", help="folder made by describe")] = None,
     query: Query = None,
     units: Units = None,
@@ -262,12 +261,7 @@ def pick(
 
 @app.command(epilog="\b\nExample: describer dials my_gan.py:load --atlas gan --samples 9")
 def dials(
-    generator: Annotated[
-        str,
-        typer.Argument(
-            metavar="GENERATOR", help="carried:gan, diffusers:NAME, path/file.py:factory …", show_default=False
-        ),
-    ],
+    generator: Generator,
     *,
     atlas: AtlasOption,
     samples: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="samples shown")] = 9,
