@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from describer import __version__
 from describer.atlas import Atlas
 from describer.data.targets import Target
-from describer.errors import AtlasError, TargetError
+from describer.errors import TargetError
+from describer.eval.control.ablation import checked
 from describer.eval.control.choice import Chosen, named_units, random_units
 from describer.eval.control.interval import interval
 from describer.intervention import Edit, edited
@@ -31,7 +32,7 @@ from describer.levels import activations
 from describer.upsample import upsample
 
 BATCH = 16
-"Steps of the path at a time."
+"Points of the path at a time, times images."
 
 
 @dataclass(frozen=True)
@@ -62,24 +63,30 @@ class Explanation:
 
 
 def contributions(
-    model: nn.Module, x: Float[Tensor, "1 *input"], layer: str, output: int, steps: int = 48
-) -> tuple[Float[Tensor, "units h w"], float, float]:
-    """Every unit's contribution place by place to one output, that output, and that output with the layer silent."""
+    model: nn.Module, x: Float[Tensor, "images *input"], layer: str, outputs: Sequence[int], steps: int = 48
+) -> tuple[Float[Tensor, "images units h w"], Float[Tensor, " images"], Float[Tensor, " images"]]:
+    """Every unit's contribution place by place to one output an image, that output, and it with the layer silent."""
     (maps,) = activations(model, [x], layer)
-    n_units = maps.shape[1]
     points, weights = np.polynomial.legendre.leggauss(steps)
-    alphas = torch.tensor((points + 1) / 2, dtype=maps.dtype, device=maps.device)
-    total = torch.zeros_like(maps[0])
-    units = tuple(range(n_units))
-    for part, weight in zip(alphas.split(BATCH), torch.tensor(weights / 2).to(maps).split(BATCH), strict=True):
-        raised = (part[:, None, None, None] * maps).requires_grad_()  # (steps, units, h, w)
-        logits = _logits(model, x.expand(len(part), *x.shape[1:]), [Edit(layer, units, "replace", raised)])
-        (gradient,) = torch.autograd.grad(logits[:, output].sum(), raised)
-        total += (weight[:, None, None, None] * gradient).sum(0)
+    alphas = torch.tensor((points + 1) / 2, dtype=maps.dtype, device=maps.device)[:, None, None, None, None]
+    shares = torch.tensor(weights / 2, dtype=maps.dtype, device=maps.device)[:, None, None, None, None]
+    chosen = torch.tensor(outputs, device=maps.device)[:, None]
+    units, total, at_once = tuple(range(maps.shape[1])), torch.zeros_like(maps), max(BATCH // len(x), 1)
+    for part, share in zip(alphas.split(at_once), shares.split(at_once), strict=True):
+        raised = (part * maps).flatten(0, 1).requires_grad_()  # (steps * images, units, h, w)
+        logits = _logits(model, torch.cat([x] * len(part)), [Edit(layer, units, "replace", raised)])
+        (gradient,) = torch.autograd.grad(logits.gather(1, chosen.repeat(len(part), 1)).sum(), raised)
+        total += (share * gradient.unflatten(0, (len(part), len(x)))).sum(0)
     with torch.no_grad():
-        end = _logits(model, x, [])[0, output].item()
-        start = _logits(model, x, [Edit(layer, units, "ablate")])[0, output].item()
-    return total * maps[0], end, start
+        end = _logits(model, x, []).gather(1, chosen)[:, 0]
+        start = _logits(model, x, [Edit(layer, units, "ablate")]).gather(1, chosen)[:, 0]
+    return total * maps, end, start
+
+
+def predicted(model: nn.Module, x: Float[Tensor, "images *input"]) -> list[int]:
+    """The class of the highest logit of each image."""
+    with torch.no_grad():
+        return _logits(model, x, []).argmax(1).tolist()
 
 
 def _logits(model: nn.Module, x: Tensor, edits: Sequence[Edit]) -> Float[Tensor, "batch classes"]:
@@ -92,19 +99,16 @@ def _logits(model: nn.Module, x: Tensor, edits: Sequence[Edit]) -> Float[Tensor,
 
 def explain(target: Target, atlas: Atlas, picture: Image.Image, plan: ExplainPlan) -> Explanation:
     """The prediction for one picture through one layer's units. Raises DescriberErrors."""
-    if target.fingerprint != atlas.meta.model.fingerprint:
-        message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
-        raise AtlasError(f"{message}. Describe this network first.")
-    if target.preprocess is None:
-        raise TargetError(f"{target.name} must be a classifier. Got a generator. Use describer edit.")
+    checked(target, atlas)
+    assert target.preprocess is not None
     model, layer = target.model, atlas.entry(plan.layer or atlas.layers[-1]).name
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     x = target.preprocess(picture.convert("RGB"))[None].to(device)
     with torch.no_grad():
         logits = _logits(model, x, [])[0]
     output = _output(plan.class_name, target.class_names, logits)
-    places, end, start = contributions(model, x, layer, output, plan.steps)
-    by_unit = places.sum((1, 2)).cpu()  # (units,)
+    places, (end,), (start,) = contributions(model, x, layer, [output], plan.steps)
+    by_unit = places[0].sum((1, 2)).cpu()  # (units,)
     whole, exemplars = float(by_unit.sum()), atlas.exemplars(layer)
     order = by_unit[exemplars.unit_ids].abs().argsort(descending=True)
     n_told = min(plan.top, max(len(exemplars) // 2, 1))  # as many again are what they are verified against
@@ -121,7 +125,12 @@ def explain(target: Target, atlas: Atlas, picture: Image.Image, plan: ExplainPla
         "layer": layer,
         "class": _name(output, target.class_names),
         "probability": float(logits.softmax(0)[output]),
-        "completeness": {"logit": end, "silent": start, "sum": whole, "missing": end - start - whole},
+        "completeness": {
+            "logit": float(end),
+            "silent": float(start),
+            "sum": whole,
+            "missing": float(end - start) - whole,
+        },
         "units": [_told(each, by_unit, maps, region) for each, region in zip(chosen, regions, strict=True)],
         "verified": _verified(target, atlas, x, output, chosen, plan),
     }

@@ -3,6 +3,7 @@
     report = pick(Atlas.open("atlas"), PickPlan(number=20))
     report["units"][0]              # {"id": "layer4:57", "text": "green hills", "gain": .09, "coverage": .09, …}
     report["coverage"]              # of all that the layer's units answer to the probe set, the share these cover
+    report = pick(atlas, PickPlan(number=20), target, images)       # … that they contribute to what it predicts
 
 As the submodular pick of LIME (Ribeiro et al. 2016, eq. 3 and 4), with units for its instances and probe images for its
 features: W (units, images) is what a unit contributes to an image, I_j = sqrt(sum_u W_uj) how much image j matters, and
@@ -11,6 +12,9 @@ features: W (units, images) is what a unit contributes to an image, I_j = sqrt(s
 
 LIME counts an image as covered by any W_uj > 0; a maximum tells a weak answer from a strong one and is the same where W
 is 0 or 1. A second unit for the same images adds nothing, so near copies are not picked. Every layer counts as much.
+
+Given the network and images, W is what a unit adds to the logit of the predicted class or takes from it, as `explain`
+tells it; without them it is how a unit answers the probe set, in its own currency.
 """
 
 import heapq
@@ -23,11 +27,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch.utils.data import DataLoader
 
 from describer import __version__
 from describer.atlas import Atlas
-from describer.errors import AtlasError
+from describer.data.images import ImageSet
+from describer.data.targets import Target
+from describer.errors import AtlasError, DescriberError
+from describer.eval.control.ablation import Progress, checked
 from describer.eval.control.choice import Chosen, told_units
+from describer.eval.control.explanation import contributions, predicted
 from describer.eval.control.interval import interval
 from describer.exemplars import Exemplars
 from describer.responses import Responses
@@ -36,6 +45,10 @@ GUARANTEE = 1 - 1 / e
 "Of the best coverage that any as many units reach, the share that greedy choice reaches at least (Nemhauser 1978)."
 SHOWN = 5
 "Images named for a unit."
+POINTS = 8
+"Of the path that contributions are integrated along."
+BATCH = 8
+"Images at a time."
 
 
 @dataclass(frozen=True)
@@ -91,20 +104,30 @@ class Cover:
         return [float(covered.sum()) for covered in self.covered]
 
 
-def pick(atlas: Atlas, plan: PickPlan) -> dict[str, Any]:
-    """The units with what each adds, beside random ones; JSON. AtlasError where no unit can be picked."""
+def pick(
+    atlas: Atlas,
+    plan: PickPlan,
+    target: Target | None = None,
+    images: ImageSet | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The units with what each adds, beside random ones; JSON. AtlasError where no unit can be picked.
+
+    With ``target`` and ``images`` by what the units contribute to its predictions of them, else by what they answer.
+    """
     layers = [name for name in atlas.layers if not plan.layers or any(fnmatchcase(name, p) for p in plan.layers)]
     if not layers:
         raise AtlasError(f"--layers must name layers of {atlas.path}. Got others. It has {', '.join(atlas.layers)}.")
     told = told_units(atlas)
-    tables, units, images, read = [], [], [], {}
+    moved = None if target is None or images is None else contributed(target, atlas, layers, images, progress)
+    tables, units, shown, read = [], [], [], {}
     for layer in layers:
         exemplars, responses = atlas.exemplars(layer), atlas.responses(layer)
-        weights, seen = contributions(exemplars, responses)
+        weights, seen = answers(exemplars, responses) if moved is None else (moved.weights[layer], moved.images)
         tables.append(scaled(weights))
-        images.append(seen.tolist())
+        shown.append(seen.tolist())
         units += [told.get((layer, unit), Chosen(layer, unit, None, "", None)) for unit in exemplars.unit_ids.tolist()]
-        read[layer] = "exemplars" if responses is None else "responses"
+        read[layer] = "contributions" if moved else "exemplars" if responses is None else "responses"
     cover = Cover(tables)
     able = [row for row, unit in enumerate(units) if cover.added(row).any() and (unit.text or not plan.described)]
     if not able:
@@ -117,19 +140,64 @@ def pick(atlas: Atlas, plan: PickPlan) -> dict[str, Any]:
         "model": {"name": atlas.meta.model.name, "fingerprint": atlas.meta.model.fingerprint},
         "plan": asdict(plan),
         "read": read,
+        **({} if moved is None else {"images": moved.told}),
         "candidates": len(able),
         "coverage": sum(found.gains) / sum(whole),
         "layers": dict(zip(layers, reached, strict=True)),
         "of_the_best": {"at_least": max(sum(found.gains) / found.bound, GUARANTEE), "always": GUARANTEE},
         "random": _random(tables, able, len(found.rows), sum(whole), plan),
-        "units": _told(cover, found, sum(whole), units, images),
+        "units": _told(cover, found, sum(whole), units, shown),
     }
 
 
-def contributions(
+@dataclass(frozen=True, eq=False)
+class Contributed:
+    """What the units of layers contribute to the predictions for images."""
+
+    weights: dict[str, Float[np.ndarray, "units images"]]
+    "of every layer, 0 or more, in logits"
+    images: Int64[np.ndarray, " images"]
+    "those that could be read"
+    told: dict[str, Any]
+    "which images, and the share of what a layer gives that its contributions miss"
+
+
+def contributed(
+    target: Target, atlas: Atlas, layers: Sequence[str], images: ImageSet, progress: Progress | None = None
+) -> Contributed:
+    """|what each unit of the atlas adds to the logit that is highest|, image by image; raises DescriberErrors."""
+    checked(target, atlas)
+    device = next((p.device for p in target.model.parameters()), torch.device("cpu"))
+    units = {layer: atlas.exemplars(layer).unit_ids for layer in layers}
+    found: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+    missing: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+    seen: list[int] = []
+    inputs: Any = images.inputs(target.preprocess)
+    for done, batch in enumerate(DataLoader(inputs, BATCH, collate_fn=list), 1):
+        read = [(index, x) for index, x in batch if x is not None]
+        if read:
+            x = torch.stack([x for _, x in read]).to(device)
+            outputs = predicted(target.model, x)
+            for layer in layers:
+                places, end, start = contributions(target.model, x, layer, outputs, POINTS)
+                whole = places.sum((2, 3)).cpu()
+                found[layer].append(whole[:, units[layer]].abs().T)
+                missing[layer].append(torch.stack([(end - start).cpu() - whole.sum(1), (end - start).cpu()]).abs())
+            seen += [index for index, _ in read]
+        if progress:
+            progress("contributions", min(done * BATCH, len(images)), len(images))
+    if not seen:
+        raise DescriberError(f"{images.source} must hold readable pictures. Got none. Check the files.")
+    lost, all_ = zip(*(torch.cat(missing[layer], 1).sum(1).tolist() for layer in layers), strict=True)
+    told = {"source": images.source, "fingerprint": images.fingerprint, "n": len(seen)}
+    told["missing"] = {name: a / max(b, 1e-12) for name, a, b in zip(layers, lost, all_, strict=True)}
+    return Contributed({n: torch.cat(each, 1).numpy() for n, each in found.items()}, np.array(seen, np.int64), told)
+
+
+def answers(
     exemplars: Exemplars, responses: Responses | None
 ) -> tuple[Float[np.ndarray, "units images"], Int64[np.ndarray, " images"]]:
-    """(W, images): what each unit contributes to each image, 0 or more, in its own currency; 0 of dead units.
+    """(W, images): how strongly each unit answers each image, 0 or more, in its own currency; 0 of dead units.
 
     With responses: how many standard deviations the unit's mean over places is above its mean over the images that
     judge; below it, 0. Without them: its peak as a share of its highest, on its exemplars alone.

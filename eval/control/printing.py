@@ -155,11 +155,13 @@ def print_picked(report: Mapping[str, Any]) -> None:
     columns.append(("on images", "left"))
     print_table(columns, (_picked_cells(unit) for unit in report["units"]))
     random, best = report["random"], report["of_the_best"]
+    what = "the layers answer to the probe set"
+    if seen := report.get("images"):
+        what = f"the layers add to the predictions of {seen['n']} images"
     print_lines(
         "",
-        f"These {len(report['units'])} of {report['candidates']} units cover {report['coverage']:.1%} of what the "
-        f"layers answer to the probe set; as many random ones {random['value']:.1%} ({random['low']:.1%} to "
-        f"{random['high']:.1%}).",
+        f"These {len(report['units'])} of {report['candidates']} units cover {report['coverage']:.1%} of what {what}; "
+        f"as many random ones {random['value']:.1%} ({random['low']:.1%} to {random['high']:.1%}).",
         f"No as many units cover more than {1 / best['at_least']:.3f} times that.",
     )
 

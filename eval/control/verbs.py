@@ -239,20 +239,38 @@ def pick(
     number: Annotated[int, typer.Option("-n", "--number", metavar="N", min=1, help="units to pick")] = 20,
     layers: Layers = None,
     described: Annotated[bool, typer.Option("--described", help="only units with a description")] = False,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="the classifier: go by what units add to what it predicts")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="IMAGES", help="pictures that --model predicts")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="of the random units to compare with")] = 0,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Pick the few units worth a person's time.
 
-    Together they cover most of what the layers answer to the probe set: unlike units, the telling ones first.
+    Together they cover most of what the layers answer to the probe set, or with --model and --data most of what they
+    add to its predictions: unlike units, the telling ones first.
     """
     from describer import terminal
     from describer.atlas import Atlas
+    from describer.choices import device_of
+    from describer.data.images import load_images
+    from describer.data.targets import load_target
+    from describer.errors import DescriberError
     from describer.eval.control import pick as picking
     from describer.eval.control.printing import print_picked
 
+    if (model is None) != (data is None):
+        raise DescriberError("--model and --data must come together. Got one. Add the other, or leave both out.")
     patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
-    report = picking.pick(Atlas.open(atlas), picking.PickPlan(number, patterns, described, seed=seed))
+    opened, plan = Atlas.open(atlas), picking.PickPlan(number, patterns, described, seed=seed)
+    if model is None or data is None:
+        report = picking.pick(opened, plan)
+    else:
+        target = load_target(model, device=device_of(device))
+        with terminal.progress_bars() as progress:
+            report = picking.pick(opened, plan, target, load_images(data, target), progress)
     if as_json:
         terminal.print_json([report])
     else:

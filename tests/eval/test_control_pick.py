@@ -3,16 +3,19 @@
 import itertools
 import json
 from math import e, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from describer.cli import app
 from describer.data.images import load_images
-from describer.errors import AtlasError
-from describer.eval.control.pick import Cover, PickPlan, contributions, greedy, pick, scaled
+from describer.data.targets import load_target
+from describer.errors import AtlasError, TargetError
+from describer.eval.control.pick import Cover, PickPlan, answers, contributed, greedy, pick, scaled
 from describer.exemplars import Exemplars
 from describer.responses import Responses
 from tests.eval.described import describe_colors
@@ -92,12 +95,12 @@ def exemplars(images, activations, dead):
     return Exemplars("layer1", torch.tensor([4, 2, 7]), images, *parts)
 
 
-def test_contributions_of_responses_by_loops():
+def test_answers_of_responses_by_loops():
     means = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
     means[0] = 2.0  # silent: it never changes
     responses = Responses("layer1", torch.tensor([2, 4, 7]), torch.tensor([3, 5, 6, 8, 9]), means, means, means, means)
     known = exemplars([[0, 1]] * 3, [[1.0, 0.5]] * 3, [False, False, True])
-    weights, seen = contributions(known, responses)
+    weights, seen = answers(known, responses)
     assert seen.tolist() == [3, 5, 6, 8, 9] and (weights[1:] == 0).all()  # unit 2 is silent, unit 7 dead
     row = means[1].tolist()
     mean = sum(row) / 5
@@ -105,9 +108,9 @@ def test_contributions_of_responses_by_loops():
     assert weights[0].tolist() == pytest.approx([max((x - mean) / spread, 0) for x in row], rel=1e-5)
 
 
-def test_contributions_of_exemplars():
+def test_answers_of_exemplars():
     known = exemplars([[9, 3], [3, -1], [5, 3]], [[4.0, 1.0], [2.0, -torch.inf], [-1.0, -2.0]], [False, False, False])
-    weights, seen = contributions(known, None)
+    weights, seen = answers(known, None)
     assert seen.tolist() == [3, 5, 9] and weights.tolist() == [[0.25, 0, 1], [1, 0, 0], [0, 0, 0]]
 
 
@@ -139,12 +142,66 @@ def test_units_of_an_atlas(atlas):
     assert gains == sorted(gains, reverse=True) and sum(gains) == pytest.approx(report["coverage"])
     assert report["units"][-1]["coverage"] == pytest.approx(report["coverage"]) == report["layers"]["layer1"]
     assert report["random"]["value"] < report["coverage"] <= 1 and report["of_the_best"]["at_least"] > 1 - 1 / e
-    weights, seen = contributions(atlas.exemplars("layer1"), None)
+    weights, seen = answers(atlas.exemplars("layer1"), None)
     assert [unit["unit"] for unit in report["units"]] == slow_greedy(scaled(weights).tolist(), 5)
     assert set(report["units"][0]["images"]) <= set(seen.tolist())
     json.dumps(report, allow_nan=False)
     everything = pick(atlas, PickPlan(99, ("layer*",), draws=1))
     assert everything["coverage"] == pytest.approx(1) and everything["of_the_best"]["at_least"] == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def sorter():
+    return load_target(str(Path(__file__).parent / "sorter.py") + ":make")
+
+
+@pytest.fixture(scope="module")
+def sorted_colors(sorter, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sorter")
+    dice = np.random.default_rng(0)
+    for n in range(19):
+        place = dice.permutation(3)
+        color = np.zeros(3) + dice.uniform(20, 60)
+        color[place[0]], color[place[1]] = dice.uniform(120, 250), dice.uniform(60, 110)
+        color *= dice.uniform(0.3, 1)
+        (folder / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), color, np.uint8)).save(folder / "pictures" / f"{n:02}.png")
+    (folder / "pictures" / "broken.png").write_bytes(b"no picture")
+    images = load_images(str(folder / "pictures"), sorter)
+    return describe_colors(sorter, images, folder / "atlas", 0.9, layers=("layer1",)), images
+
+
+def test_what_units_add_to_predictions(sorter, sorted_colors):
+    atlas, images = sorted_colors
+    told = contributed(sorter, atlas, ["layer1"], images)
+    assert told.weights["layer1"].shape == (7, 19) and 19 not in told.images
+    assert told.told["missing"]["layer1"] < 1e-4 and told.told["n"] == 19
+    for row, index in enumerate(told.images.tolist()):
+        x = sorter.preprocess(images.image(index))[None]
+        with torch.no_grad():
+            seen = sorter.model.layer1(sorter.model.colors(x)).mean((2, 3))[0]
+            best = int(sorter.model(x)[0].argmax())
+        # the tanh of one unit's mean and a hundredth of unit 3: all that a class rests on
+        wanted = [0.0] * 7
+        wanted[best] += float(torch.tanh(3 * seen[best]))
+        wanted[3] += 0.01 * float(seen[3])
+        assert told.weights["layer1"][:, row].tolist() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_picked_by_what_they_add(sorter, sorted_colors):
+    atlas, images = sorted_colors
+    report = pick(atlas, PickPlan(3, draws=29), sorter, images)
+    # the dark moves units 4 to 6 and no class at all
+    assert {unit["unit"] for unit in report["units"]} == {0, 1, 2} and report["read"] == {"layer1": "contributions"}
+    assert report["coverage"] > 0.95 > report["random"]["value"] and report["images"]["n"] == 19
+    json.dumps(report, allow_nan=False)
+
+
+def test_predictions_must_be_of_the_same_network(atlas, target, sorter, sorted_colors):
+    with pytest.raises(AtlasError, match="other weights"):
+        pick(atlas, PickPlan(), sorter, sorted_colors[1])
+    with pytest.raises(TargetError, match="must be a classifier"):
+        pick(atlas, PickPlan(), target, sorted_colors[1])
 
 
 def test_refusals(atlas):
@@ -161,3 +218,5 @@ def test_the_verb(atlas):
     report = json.loads(told.stdout)
     assert len(report["units"]) == 2 and all(unit["text"] for unit in report["units"]), told.stderr
     assert CliRunner().invoke(app, ["pick", "nowhere"]).exit_code == 2
+    half = CliRunner().invoke(app, ["pick", str(atlas.path), "--data", "scenes:3"])
+    assert half.exit_code == 2 and "must come together" in half.stderr
