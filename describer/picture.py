@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 import matplotlib
@@ -84,26 +85,28 @@ def cards(atlas: Atlas, layer: str, rows: Sequence[Row], n_exemplars: int | None
 
 
 def worth(row: Row) -> float:
-    """What a description is ranked by: r on the images that judge; without a judge a form's score, or PMI in nats."""
-    return float(row["pmi"] if row["score"] is None else row["score"])
+    """What a description is ranked by: r on the images that judge times evidence, the exemplars' own word for it.
+
+    The two err apart: one knows no masks, the other no other images. Evidence is in nats, 0 at least; of a form r
+    alone; without a judge a form's score, or PMI.
+    """
+    if row["score"] is None:
+        return float(row["pmi"])
+    return float(row["score"]) * max(row["scores"].get("evidence", 1.0), 0.0)
 
 
 def best_cards(atlas: Atlas, n_units: int, n_exemplars: int = 7) -> list[UnitCard]:
-    """Cards of the units with the highest `worth`, no text twice, every layer with its share; in the atlas's order."""
-    told = {name: [row for row in atlas.units(name) if row["description"]] for name in atlas.layers}
-    by_layer = {name: [row for row in rows if row["pmi"] is not None] for name, rows in told.items()}
-    ranked = {name: sorted(rows, key=worth, reverse=True) for name, rows in by_layer.items()}
+    """Cards of the units with the highest `worth`, no text twice; in the atlas's order."""
+    told = [row for row in atlas.units() if row["description"] and row["pmi"] is not None]
     chosen: dict[str, Row] = {}
-    while len(chosen) < n_units and any(ranked.values()):
-        for rows in ranked.values():
-            fresh = next((row for row in rows if row["description"] not in chosen), None)
-            del rows[: rows.index(fresh) + 1 if fresh else len(rows)]
-            if fresh and len(chosen) < n_units:
-                chosen[fresh["description"]] = fresh
+    for row in sorted(told, key=worth, reverse=True):
+        if len(chosen) < n_units:
+            chosen.setdefault(row["description"], row)
+    by_layer = {name: [row for row in chosen.values() if row["layer"] == name] for name in atlas.layers}
     return [
         card
-        for name in atlas.layers
-        for card in cards(atlas, name, [row for row in by_layer[name] if row in list(chosen.values())], n_exemplars)
+        for name, rows in by_layer.items()
+        for card in cards(atlas, name, sorted(rows, key=itemgetter("unit")), n_exemplars)
     ]
 
 

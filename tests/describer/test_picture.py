@@ -19,6 +19,7 @@ from describer.picture import (
     contact_sheet,
     exemplar_grid,
     unit_card,
+    worth,
 )
 from tests.describer.worlds import LAYERS, K, Namer, Squares, make_exemplars, make_manifest
 
@@ -116,20 +117,25 @@ def test_unknown_unit_offers_the_nearest(atlas: Atlas) -> None:
         unit_card(atlas, "head", 7)
 
 
-def test_best_cards_spread_over_layers_and_repeat_no_text(atlas: Atlas) -> None:
+def test_best_cards_are_the_surest_and_repeat_no_text(atlas: Atlas) -> None:
     rows = [row for row in atlas.units() if row["pmi"] is not None]
     for n_units in (1, 4, 7, 99):
-        chosen: dict[str, dict[str, object]] = {}  # oracle: layers take turns, each gives its best unseen text
-        pools = [sorted((r for r in rows if r["layer"] == layer), key=lambda r: -r["pmi"]) for layer in LAYERS]
-        while any(pools) and len(chosen) < n_units:
-            for pool in pools:
-                while pool and pool[0]["description"] in chosen:
-                    pool.pop(0)
-                if pool and len(chosen) < n_units:
-                    chosen[pool[0]["description"]] = pool[0]
-        wanted = [row["id"] for row in rows if row in list(chosen.values())]
+        chosen: list[str] = []  # oracle: the best row whose text is not there yet, again and again
+        texts: set[str] = set()
+        while (left := [row for row in rows if row["description"] not in texts]) and len(chosen) < n_units:
+            best = max(left, key=lambda row: row["pmi"])
+            chosen.append(best["id"])
+            texts.add(best["description"])
+        wanted = [row["id"] for row in rows if row["id"] in chosen]
         assert [card.id for card in best_cards(atlas, n_units)] == wanted
     assert len({card.text for card in best_cards(atlas, 99)}) == len(best_cards(atlas, 99))
+
+
+def test_worth() -> None:
+    assert worth({"score": None, "pmi": 3.0, "scores": {"evidence": 2.0}}) == 3.0
+    assert worth({"score": 0.5, "pmi": 3.0, "scores": {"evidence": 2.0}}) == 1.0
+    assert worth({"score": 0.5, "pmi": 3.0, "scores": {"evidence": -2.0}}) == 0.0
+    assert worth({"score": 0.5, "pmi": None, "scores": {"iou": 0.25}}) == 0.5  # a form has no evidence
 
 
 def test_cards_of_no_rows(atlas: Atlas, tmp_path: Path) -> None:
