@@ -9,9 +9,10 @@ scaled by eigenvalue^-1/4, half way to whitening: pure variance would teach litt
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,10 +20,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.progress import track
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from describer.files import write_atomically
 from describer.training.photographs import Photograph
 from describer.training.precision import bfloat16_pays
+
+KEY, SEEN, BASES = "key.json", "seen.json", "bases.safetensors"
+"What the views are of, how many the teacher has seen, and what its maps are projected on."
 
 
 @dataclass(frozen=True)
@@ -80,58 +86,79 @@ def look(
     cache: Path,
     batch_size: int = 64,
 ) -> Views:
-    """Views of the photographs with the teacher's maps and logits; kept in ``cache`` and read from there next time."""
+    """Views of the photographs with the teacher's maps and logits; kept in ``cache`` and read from there next time.
+
+    Stopped or killed, the same call goes on after the last batch that was seen.
+    """
     key = {"settings": asdict(settings), "layers": list(layers), "photos": [p.name for p in photos]}
-    if (cache / "key.json").exists() and json.loads((cache / "key.json").read_text()) == key:
-        return _load(cache, layers)
-    cache.mkdir(parents=True, exist_ok=True)
-    bases = {
-        layer: _principal(maps, settings.components) for layer, maps in _sample_maps(photos, model, preprocess, layers)
-    }
     n_views = len(photos) * (settings.n_crops + 1)
-    images = np.lib.format.open_memmap(cache / "images.npy", "w+", np.uint8, (n_views, 3, settings.size, settings.size))
-    shape = (n_views, settings.components, settings.grid, settings.grid)
-    targets = {layer: np.lib.format.open_memmap(cache / f"{layer}.npy", "w+", np.float16, shape) for layer in layers}
-    logits = None
-    batches = _batches(photos, settings, batch_size)
-    for start, views in track(batches, "teacher", total=-(-n_views // batch_size)):
-        rows = slice(start, start + len(views))
-        images[rows] = np.stack(
+    bases, seen = _begin(cache, key, photos, model, preprocess, n_views)
+    views = _open(cache, layers, "r+")
+    batches = _batches(photos, settings, batch_size, seen)
+    left = -(-(n_views - seen) // batch_size)
+    for start, cut in track(batches, "teacher", total=left) if left else ():
+        rows = slice(start, start + len(cut))
+        views.images[rows] = np.stack(
             [
                 np.asarray(v.resize((settings.size, settings.size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-                for v in views
+                for v in cut
             ]
         )
-        maps, out = _forward(model, preprocess, views, layers)
+        maps, logits = _forward(model, preprocess, cut, layers)
         for layer in layers:
-            targets[layer][rows] = _project(maps[layer], *bases[layer], settings.grid).half().numpy()
-        if logits is None:
-            logits = np.lib.format.open_memmap(cache / "logits.npy", "w+", np.float16, (n_views, out.shape[1]))
-        logits[rows] = out.half().numpy()
-    np.savez(
-        cache / "bases.npz",
-        allow_pickle=False,
-        **{
-            f"{layer}.{name}": part.numpy()
-            for layer, basis in bases.items()
-            for name, part in zip(("mean", "basis"), basis, strict=True)
-        },
-    )
-    (cache / "key.json").write_text(json.dumps(key))
-    return _load(cache, layers)
+            views.targets[layer][rows] = _project(maps[layer], *bases[layer], settings.grid).half().numpy()
+        views.logits[rows] = logits.half().numpy()
+        _note(cache / SEEN, {"views": rows.stop})
+    return _open(cache, layers, "r")
 
 
-def _load(cache: Path, layers: Sequence[str]) -> Views:
+def _begin(
+    cache: Path, key: dict[str, Any], photos: Sequence[Photograph], model: torch.nn.Module, preprocess, n_views: int
+) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:
+    """The bases that maps are projected on and how many views have been seen; what is of another key begins anew."""
+    layers, settings = key["layers"], ViewSettings(**key["settings"])
+    if (cache / KEY).exists() and json.loads((cache / KEY).read_text()) == key:
+        found = load_file(cache / BASES)
+        bases = {layer: (found[f"{layer}.mean"], found[f"{layer}.basis"]) for layer in layers}
+        return bases, json.loads((cache / SEEN).read_text())["views"]
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / KEY).unlink(missing_ok=True)
+    sampled, n_classes = _sample_maps(photos, model, preprocess, layers)
+    bases = {layer: _principal(maps, settings.components) for layer, maps in sampled.items()}
+    parts = {f"{layer}.mean": mean for layer, (mean, _) in bases.items()}
+    parts |= {f"{layer}.basis": basis for layer, (_, basis) in bases.items()}
+    save_file({name: part.contiguous() for name, part in parts.items()}, cache / BASES)
+    kinds: dict[str, tuple[type, tuple[int, ...]]] = {
+        layer: (np.float16, (n_views, settings.components, settings.grid, settings.grid)) for layer in layers
+    }
+    kinds["logits"] = np.float16, (n_views, n_classes)
+    kinds["images"] = np.uint8, (n_views, 3, settings.size, settings.size)
+    for name, (dtype, shape) in kinds.items():
+        np.lib.format.open_memmap(cache / f"{name}.npy", "w+", dtype, shape)
+    _note(cache / SEEN, {"views": 0})
+    _note(cache / KEY, key)
+    return bases, 0
+
+
+def _note(path: Path, what: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(what).encode(), durable=False)
+
+
+def _open(cache: Path, layers: Sequence[str], mode: Literal["r", "r+"]) -> Views:
     def read(name: str) -> np.ndarray:
-        return np.load(cache / f"{name}.npy", mmap_mode="r")
+        return np.load(cache / f"{name}.npy", mmap_mode=mode)
 
     return Views(read("images"), {layer: read(layer) for layer in layers}, read("logits"))
 
 
-def _batches(photos, settings: ViewSettings, batch_size: int) -> Iterator[tuple[int, list[Image.Image]]]:
-    start, waiting = 0, []
-    for index, photo in enumerate(photos):
-        waiting += cut_views(photo, index, settings)
+def _batches(
+    photos: Sequence[Photograph], settings: ViewSettings, batch_size: int, seen: int = 0
+) -> Iterator[tuple[int, list[Image.Image]]]:
+    """(number of the first, views) from the view numbered ``seen`` on."""
+    a_photo = settings.n_crops + 1
+    first, start, waiting = seen // a_photo, seen, []
+    for index, photo in enumerate(photos[first:], first):
+        waiting += cut_views(photo, index, settings)[max(seen - index * a_photo, 0) :]
         while len(waiting) >= batch_size:
             yield start, waiting[:batch_size]
             start, waiting = start + batch_size, waiting[batch_size:]
@@ -157,15 +184,19 @@ def _forward(model, preprocess, views, layers):
     return {layer: m.float() for layer, m in maps.items()}, logits.float()
 
 
-def _sample_maps(photos, model, preprocess, layers, n_photos: int = 768):
+def _sample_maps(
+    photos: Sequence[Photograph], model: torch.nn.Module, preprocess, layers: Sequence[str], n_photos: int = 768
+) -> tuple[dict[str, Float[Tensor, "positions channels"]], int]:
+    """Places of maps of some photographs, and how many classes the teacher tells."""
     chosen = photos[:: max(1, len(photos) // n_photos)]
-    settings = ViewSettings(n_crops=1)
     seen: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for _, views in _batches(chosen, settings, 64):
-        maps, _ = _forward(model, preprocess, views, layers)
+    n_classes = 0
+    for _, views in _batches(chosen, ViewSettings(n_crops=1), 64):
+        maps, logits = _forward(model, preprocess, views, layers)
+        n_classes = logits.shape[1]
         for layer in layers:
             seen[layer].append(F.adaptive_avg_pool2d(maps[layer], 7).movedim(1, -1).flatten(0, 2))
-    return [(layer, torch.cat(seen[layer])) for layer in layers]
+    return {layer: torch.cat(parts) for layer, parts in seen.items()}, n_classes
 
 
 def _principal(positions: Float[Tensor, "positions channels"], components: int) -> tuple[Tensor, Tensor]:
