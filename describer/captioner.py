@@ -74,6 +74,7 @@ class Captioner(PreTrainedModel, GenerationMixin):
     method = "caption"
     vocabulary: Vocabulary
     inventory: Inventory
+    _embedded: Tensor | None
 
     def __init__(self, config: CaptionerConfig) -> None:
         super().__init__(config)
@@ -96,7 +97,7 @@ class Captioner(PreTrainedModel, GenerationMixin):
         self.phrase_reader: PhraseReader | None = None
         if config.n_phrases:
             self.phrase_reader = PhraseReader(self.encoder.n_features, config.n_phrases, config.phrase_width)
-        self._embedded: Tensor | None = None
+        self.register_buffer("_embedded", None, persistent=False)
         self._priors: dict[str, float] = {}
         self.post_init()
 

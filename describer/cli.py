@@ -227,6 +227,7 @@ def describe(
     from describer.processes import Processes
     from describer.trust import load_judge
 
+    first = Processes.current().index == 0  # before all else, as "cuda" then is the process's own GPU
     where, methods = device_of(device), methods_of(method, concepts)
     settings = ProbeSettings(k=k, quantile=quantile, compat=compat, **given(batch_size=batch_size))
     words = None if concepts else max_length
@@ -246,7 +247,6 @@ def describe(
     for line in target.notes:
         terminal.note(line)
     patterns = [pattern for text in layers or [] for pattern in text.split(",")]
-    first = Processes.current().index == 0
     unjudged: list[str] = []  # said when all else went well
     judged_by = load_judge(judge, len(probe_set), k, where, unjudged.append)
     with terminal.progress_bars(first) as progress:

@@ -104,7 +104,7 @@ def generate_texts(
     sample = settings.strategy == "sample"
     weight = 0.0 if settings.strategy == "rerank" else settings.weight
     n_texts = 1 if single else settings.beam
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng([memory.device] if memory.is_cuda else []):
         torch.manual_seed(settings.seed)
         generate: Any = captioner.generate  # type: ignore[misc]  # its stubs know only their own models
         ids = generate(

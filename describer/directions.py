@@ -48,11 +48,13 @@ class Directions:
     def __call__(self, output: Any) -> Float[Tensor, "batch directions height width"]:
         """The directions' maps for a module's output, float32."""
         maps = self.layout(output).float()
-        return F.conv2d(maps, self.weights[:, :, None, None], -self.offset)
+        weights, offset = self.weights.to(maps.device), self.offset.to(maps.device)
+        with torch.autocast(maps.device.type, enabled=False):  # of a large offset bfloat16 leaves nothing
+            return F.conv2d(maps, weights[:, :, None, None], -offset)
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, Directions) and self.layout == other.layout
-        return same and torch.equal(self.weights.cpu(), other.weights.cpu())  # type: ignore[attr-defined]
+        return same and torch.equal(self.weights, other.weights)  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
         return hash(self.layout)
@@ -70,10 +72,9 @@ def random_directions(
     digest = hashlib.sha256(f"{seed}:{layer}".encode()).digest()
     chance = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
     drawn = torch.randn(n, layout.units, generator=chance)
-    drawn = torch.where(deviation.cpu() > 0, drawn, 0.0)
+    drawn = torch.where(deviation > 0, drawn, 0.0)
     drawn = drawn / drawn.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    weights = drawn / torch.where(deviation > 0, deviation, 1.0).cpu()
-    weights = weights.to(mean.device)
+    weights = drawn / torch.where(deviation > 0, deviation, 1.0)
     return Directions(layout, weights, weights @ mean)
 
 

@@ -58,7 +58,7 @@ class HubListener:
             part = [image.convert("RGB") for image in images[start : start + batch_size]]
             inputs = self.processor(images=part, return_tensors="pt").to(self.model.device)
             rows.append(_unit(self.model.get_image_features(pixel_values=inputs["pixel_values"])))
-        return torch.cat(rows) if rows else torch.zeros(0, self._dims())
+        return torch.cat(rows) if rows else torch.zeros(0, self._dims(), device=self.model.device)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> Float[Tensor, "texts dims"]:
@@ -68,7 +68,7 @@ class HubListener:
             part = list(texts[start : start + batch_size])
             inputs = self.processor(text=part, return_tensors="pt", **self._texts).to(self.model.device)
             rows.append(_unit(self.model.get_text_features(**inputs)))
-        return torch.cat(rows) if rows else torch.zeros(0, self._dims())
+        return torch.cat(rows) if rows else torch.zeros(0, self._dims(), device=self.model.device)
 
     def simulate(
         self, text_embeddings: Float[Tensor, "texts dims"], image_embeddings: Float[Tensor, "images dims"]

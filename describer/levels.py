@@ -36,8 +36,8 @@ class _Seen:
         self.maps: list[Tensor] = []
 
     def see(self, name: str, output: Any) -> None:
-        """Keeps the layer's maps."""
-        self.maps.append(unit_layout(self.model, name, output, self.input_shape)(output).float())
+        """Keeps the layer's maps, copied: what follows may work in place."""
+        self.maps.append(unit_layout(self.model, name, output, self.input_shape)(output).float().clone())
 
 
 def quantile_levels(
@@ -60,6 +60,6 @@ def present_means(
     maps: Float[Tensor, "batch units h w"], present: Float[Tensor, "batch height width"]
 ) -> Float[Tensor, " units"]:
     """Mean of each unit weighted by the share (0..1) of its cell on which something is present; 0 where it never is."""
-    weight = laid(present.double(), (maps.shape[2], maps.shape[3]))
-    total = torch.einsum("buhw,bhw->u", maps.double(), weight.to(maps.device))
+    weight = laid(present.double(), (maps.shape[2], maps.shape[3])).to(maps.device)
+    total = torch.einsum("buhw,bhw->u", maps.double(), weight)
     return (total / weight.sum().clamp_min(1e-12)).float()

@@ -239,9 +239,8 @@ class _Pass:
         layout = self._layout(name, output)
         ids = _unit_ids(name, layout.units, self.units)
         if self.watch is not None and name not in self.directions:
-            mean, deviation = (each.to(self.device) for each in self.scales[name])
             self.directions[name] = random_directions(
-                name, layout, mean, deviation, self.watch.directions, self.watch.seed
+                name, layout, *self.scales[name], self.watch.directions, self.watch.seed
             )
         if self.watch is not None and int(self.images[0]) in self.watched:
             if name not in self.files:

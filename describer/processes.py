@@ -9,6 +9,7 @@ whole = processes.share(join(parts) if parts else None)
 import atexit
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -35,7 +36,8 @@ class Processes:
         if any(int(os.environ.get(name, "1")) > 1 for name in LAUNCHED) and not dist.is_initialized():
             from accelerate import PartialState
 
-            PartialState(cpu=not torch.cuda.is_available())  # without a GPU it would not form a group by itself
+            # without a GPU it would not form a group by itself
+            PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))  # while the first one describes
             atexit.register(_leave)
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())

@@ -100,8 +100,8 @@ class ResponseFile:
         self, maps: Float[Tensor, "batch units height width"], random: Float[Tensor, "batch directions height width"]
     ) -> None:
         """Takes the maps of the next images; ActivationError for NaN and infinite activations."""
-        parts = [pooled for each in (maps, random) for pooled in (each.flatten(2).amax(2), each.flatten(2).mean(2))]
-        row = torch.cat([part.float() for part in parts], 1)
+        flat = [each.flatten(2).float() for each in (maps, random)]  # a mean of bfloat16 would be bfloat16
+        row = torch.cat([pooled for each in flat for pooled in (each.amax(2), each.mean(2))], 1)
         if not bool(torch.isfinite(row).all()):
             message = f"Layer {self.layer!r} must give finite activations. Got others"
             raise ActivationError(f"{message}. Check the weights and preprocess.")

@@ -62,12 +62,12 @@ class StepTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """What the judge says of the model as it is now."""
+        """What the judge says of the model as it is now, on the CPU, where all is that it judges by."""
         assert self.judge is not None
         assert self.model is not None
-        self.model.eval()
+        self.model.eval().cpu()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.judge(self.model).items()}
-        self.model.train()
+        self.model.train().to(self.args.device)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -101,7 +101,9 @@ def fit(
     optimizer: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler] | None = None,
     clip: float = 1.0,
 ) -> dict[str, Any]:
-    """Trains ``model`` in place and returns the Trainer's log; told ``progress``, it prints nothing itself.
+    """Trains ``model`` in place, on a GPU where there is one, and returns the Trainer's log; the model ends on the CPU.
+
+    Told ``progress``, it prints nothing itself.
 
     With ``judge`` and ``best`` the weights with the highest judged number are the ones the model ends with, and
     training stops after ``patience`` judgements without a better one. ``optimizer`` and its schedule take the place of
@@ -133,8 +135,9 @@ def fit(
         report_to=[],
         remove_unused_columns=False,
         dataloader_num_workers=0,
-        dataloader_pin_memory=cuda,
+        dataloader_pin_memory=False,  # lessons may hold what is on the GPU already
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several would share out a lesson, which is one whole
     callbacks: list[TrainerCallback] = [EarlyStoppingCallback(patience)] if judge and best and patience else []
     if progress:
         callbacks.append(Told(progress))
@@ -150,5 +153,5 @@ def fit(
     trainer.train(resume_from_checkpoint=last if resume else None)
     log = {"log": trainer.state.log_history, "best": trainer.state.best_metric, "steps": trainer.state.global_step}
     (Path(out) / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
-    model.eval()
+    model.eval().cpu()
     return log

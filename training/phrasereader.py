@@ -75,9 +75,14 @@ class PhraseLessons:
 class Read(nn.Module):
     """The phrase reader with its loss; the features are standardised as the captioner does it."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, reader: PhraseReader, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        self.reader, self.mean, self.std = reader, mean, std
+        self.reader = reader
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
 
     def forward(self, features: Tensor, said: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of what was said, nats a region."""

@@ -10,4 +10,6 @@ import torch
 
 def bfloat16_pays(device: str = "cpu") -> bool:
     """Whether a device ("cpu", "cuda") computes in bfloat16 rather than plays it."""
-    return device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

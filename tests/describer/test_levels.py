@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from describer.errors import ActivationError
-from describer.levels import present_means, quantile_levels
+from describer.levels import activations, present_means, quantile_levels
 
 
 def maps(seed, shape):
@@ -35,6 +35,13 @@ def test_levels_of_units(net, x):
         quantile_levels(net, [], layer, units, 0.5)
     with pytest.raises(ActivationError):
         quantile_levels(net, [x], layer, units, 99.0)
+
+
+def test_what_follows_in_place_does_not_change_the_maps(x):
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(5, 7, 3), nn.ReLU(inplace=True), nn.Conv2d(7, 2, 3)).requires_grad_(False)
+    (maps,) = activations(net, [x], "0")
+    assert torch.equal(maps, net[0](x)) and (maps < 0).any()
 
 
 def test_means_where_something_is_present():

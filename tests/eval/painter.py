@@ -24,10 +24,10 @@ class Painter(nn.Module):
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         cells = self.layer1(self.fc(latents).view(-1, 11, 4, 4))
         fine = nn.functional.interpolate(cells, scale_factor=5.0)
-        picture = torch.ones(len(latents), 3, 20, 20)
+        picture = latents.new_ones(len(latents), 3, 20, 20)
         for unit, color in enumerate(COLORS):
             cover = (2 * fine[:, unit : unit + 1]).clamp(max=1)
-            picture = picture * (1 - cover) + torch.tensor(color)[:, None, None] * cover
+            picture = picture * (1 - cover) + latents.new_tensor(color)[:, None, None] * cover
         return picture
 
 
