@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from describer.errors import AtlasError, TargetError
+from describer.errors import AtlasError
 from describer.search.site.library import FINE, Library
 from describer.search.site.outlines import outline
 from describer.search.site.sheet import Shown
@@ -43,22 +43,12 @@ class Model:
 
     @property
     def target(self) -> Any:
-        """The loaded model; AtlasError or TargetError where it cannot be had, or is another one."""
+        """The loaded model; a DescriberError where it cannot be had, is another one, or takes no pictures."""
         if self._target is None:
             from describer.data.targets import load_target
-            from describer.data.zoo import runs_code
+            from describer.search.firing import target_of
 
-            meta = self._library.meta.model
-            source = self._source or meta.name
-            if self._source is None and runs_code(source):
-                got = f"Got {source}, which the atlas names"
-                raise AtlasError(f"A model that brings code must be named by you. {got}. Use --model.")
-            target = load_target(source)
-            if target.fingerprint != meta.fingerprint:
-                raise TargetError(f"The model must be the atlas's own. Got another {source}. Use --model.")
-            self._target = target
-        if self._target.preprocess is None:
-            raise TargetError("The model must take pictures. Got a generator. Search by words.")
+            self._target = target_of(self._library.atlas, load_target(self._source) if self._source else None)
         return self._target
 
     def tries(self, picture: Image, layer: str, unit: int) -> Tried:
