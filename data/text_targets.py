@@ -105,7 +105,7 @@ def read_units(
     seen: list[Tensor] = []
     values, logits = [], []
     order = sorted(range(len(pairs)), key=lambda i: len(pairs.premises[i]) + len(pairs.hypotheses[i]))
-    with observed(target.model, [layer], lambda _, output: seen.append(_vectors(layer, output))):
+    with observed(target.model, [layer], lambda _, output: seen.append(_vectors(layer, output).clone())):
         for start in range(0, len(order), batch_size):  # of like length, so that little is padding
             part = pairs.subset(order[start : start + batch_size])
             inputs = target.encode(part.premises, part.hypotheses)
@@ -129,7 +129,7 @@ def penultimate(target: TextTarget) -> str:
 
     def keep(name: str, output: Any) -> None:
         if isinstance(output, Tensor):
-            outputs.setdefault(name, output)
+            outputs.setdefault(name, output.clone())  # what follows may work in place
 
     names = [name for name, module in target.model.named_modules() if name and module is not target.model]
     try:

@@ -51,8 +51,10 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def disk_faults(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses while `folder` is written into one AtlasError; other faults pass.
+def disk_faults(
+    folder: Path, rest: str = "Finished layers are kept. {advice}, then repeat the same command to go on."
+) -> Iterator[None]:
+    """Turn what the disk refuses while `folder` is written into one AtlasError that ends in `rest`; other faults pass.
 
     Lance and safetensors raise classes of their own, with the system's error number in the text.
     """
@@ -65,10 +67,8 @@ def disk_faults(folder: Path) -> Iterator[None]:
             raise
         full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = "Make room" if full else "Make the folder writable"
-        raise AtlasError(
-            f"{folder} could not be written: {os.strerror(number)}. Finished layers are kept. "
-            f"{advice}, then repeat the same command to go on."
-        ) from fault
+        message = f"{folder} could not be written: {os.strerror(number)}"
+        raise AtlasError(f"{message}. {rest.format(advice=advice)}") from fault
 
 
 def _number_in(text: str) -> int | None:

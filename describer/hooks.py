@@ -19,7 +19,8 @@ from torch import nn
 def observed(model: nn.Module, names: Sequence[str], see: Callable[[str, Any], None]) -> Iterator[None]:
     """Calls see(name, output) after each run of the named modules; `see` must not change the output.
 
-    What `see` raises is raised in the end, whatever the model's code has made of it.
+    What it keeps it must copy, as the next module may work in place. What `see` raises is raised in the end, whatever
+    the model's code has made of it.
     """
     modes = [(module, module.training) for module in model.modules()]
     handles = []

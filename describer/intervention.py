@@ -27,6 +27,8 @@ from describer.errors import TargetError
 from describer.layout import UnitLayout, first_tensor, unit_layout
 
 Kind = Literal["ablate", "set", "scale", "raise", "cap", "replace"]
+ROUNDING = 1e-3
+"By which a mask may exceed 0..1: what resizing leaves, in half precision too."
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +58,8 @@ class Edit:
         n_values = value.shape[-3] if is_maps else value.numel()
         if n_values not in ({len(self.units)} if is_maps else {1, len(self.units)}):
             raise TargetError(f"value must be one for all or one a unit ({len(self.units)}). Got {n_values}. Mend it.")
-        if self.where is not None and (self.where.ndim not in (2, 3) or not self.where.is_floating_point()):
-            got = f"{tuple(self.where.shape)} of {self.where.dtype}"
-            raise TargetError(f"where must be floats ([batch,] height, width) in 0..1. Got {got}. Convert it.")
+        if self.where is not None:
+            _check_mask(self.where)
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` makes the same edit of."""
@@ -73,6 +74,15 @@ class Edit:
             value = torch.tensor(value) if told["kind"] == "replace" else tuple(value)
         units = tuple(told["units"])
         return cls(told["layer"], units, told["kind"], value, None if where is None else torch.tensor(where))
+
+
+def _check_mask(where: Tensor) -> None:
+    got = f"{tuple(where.shape)} of {where.dtype}"
+    if where.ndim not in (2, 3) or not where.is_floating_point() or not where.numel():
+        raise TargetError(f"where must be floats ([batch,] height, width) in 0..1. Got {got}. Convert it.")
+    low, high = where.min(), where.max()  # NaN where any is
+    if not bool((low >= -ROUNDING) & (high <= 1 + ROUNDING)):
+        raise TargetError(f"where must hold numbers in 0..1. Got {low:g} to {high:g}. Scale it.")
 
 
 @contextmanager

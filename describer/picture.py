@@ -7,6 +7,7 @@ An exemplar is shown as the model saw it: what lies outside the unit's mask is f
 """
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -132,6 +133,22 @@ def exemplar_grid(card: UnitCard, columns: int = 5, side: int = 144) -> Image.Im
         row, column = divmod(rank, columns)
         sheet.paste(tile, (MARGIN + column * (side + GAP), top + row * (side + GAP)))
     return sheet
+
+
+def check_picture(path: Path, option: str = "--out") -> None:
+    """DescriberError where no picture could be written to `path`, to be asked before minutes of work."""
+    Image.init()
+    if not path.name or path.is_dir():
+        got = "no file's name"
+    elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        got = f"an ending that stands for no kind of picture: {path.suffix!r}"
+    elif not path.parent.is_dir():
+        got = "a folder that is not there"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        got = "a place that must not be written to"
+    else:
+        return
+    raise DescriberError(f"{option} must name a picture file to write. Got '{path}': {got}. Try x.png.")
 
 
 def save_picture(picture: Image.Image, path: Path, option: str = "--out") -> None:

@@ -192,7 +192,7 @@ class _Counting:
     def _see(self, name: str, output: Any) -> None:
         if name not in self.layouts:
             self.layouts[name] = unit_layout(self.model, name, output, self.shape)
-        self.maps[name] = self.layouts[name](output)
+        self.maps[name] = self.layouts[name](output).clone()  # what follows may work in place
 
     def _count(self, image: int, row: int) -> None:
         """The masks of one picture."""

@@ -94,7 +94,8 @@ def firing(
     maps: dict[str, Tensor] = {}
 
     def see(name: str, output: Any) -> None:
-        maps[name] = unit_layout(target.model, name, output, tuple(inputs.shape[1:]))(output)[0].float().cpu()
+        seen = unit_layout(target.model, name, output, tuple(inputs.shape[1:]))(output)[0]
+        maps[name] = seen.float().cpu().clone()  # what follows may work in place
 
     with observed(target.model, names, see):
         run(target.model, inputs.to(device))

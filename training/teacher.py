@@ -170,7 +170,11 @@ def _batches(
 def _forward(model, preprocess, views, layers):
     maps: dict[str, Tensor] = {}
     hooks = [
-        model.get_submodule(layer).register_forward_hook(lambda _m, _i, out, layer=layer: maps.__setitem__(layer, out))
+        model.get_submodule(layer).register_forward_hook(
+            lambda _m, _i, out, layer=layer: maps.__setitem__(
+                layer, out.float().clone()
+            )  # what follows may work in place
+        )
         for layer in layers
     ]
     try:
@@ -181,7 +185,7 @@ def _forward(model, preprocess, views, layers):
     finally:
         for hook in hooks:
             hook.remove()
-    return {layer: m.float() for layer, m in maps.items()}, logits.float()
+    return maps, logits.float()
 
 
 def _sample_maps(

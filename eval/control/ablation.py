@@ -4,7 +4,8 @@
     report["accuracy"]["change"]                     # {"value": -.04, "low": -.06, "high": -.02}
     report["classes"]["meadow"]                      # before, after, random: accuracy on the pictures of one class
 
-Random units are as many of the same layers. Intervals draw pictures, and the draws of random units.
+Random units are as many of the same layers, or as many as are left there (`random_units`); where none is left, nothing
+is said of them (None). Intervals draw pictures, and the draws of random units.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from describer.data.classes import class_labels
 from describer.data.images import ImageSet
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError, TargetError
-from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_units
+from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_draws
 from describer.eval.control.interval import interval
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
@@ -81,8 +82,8 @@ def ablate(
 ) -> dict[str, Any]:
     """Accuracy before, without the units and without random ones; JSON. Raises DescriberErrors."""
     chosen = chosen_units(target, atlas, plan)
-    ways: list[list[Edit]] = [[], cuts(chosen)]
-    ways += [cuts(random_units(atlas, chosen, plan.seed * 1000 + draw)) for draw in range(plan.draws)]
+    draws = random_draws(atlas, chosen, plan.seed, plan.draws)
+    ways = [[], *map(cuts, [chosen, *draws])]
     truth = class_labels(images, target.class_names)
     index, predicted = predictions(target, images, ways, plan.batch_size, progress)
     known = truth[index] >= 0
@@ -96,6 +97,7 @@ def ablate(
         "plan": asdict(plan),
         "units": [{"id": each.id, **asdict(each)} for each in chosen],
         "edits": [each.as_json() for each in cuts(chosen)],
+        "random_units": len(draws[0]) if draws else 0,
         "accuracy": accuracies(right, plan.seed),
         "classes": by_class(right, truth, target.class_names, plan.seed),
     }
@@ -134,19 +136,24 @@ def predictions(
 
 
 def accuracies(right: np.ndarray, seed: int) -> dict[str, Any]:
-    """Accuracy before (row 0), without the units (row 1) and without random ones (the rest), with 95 % intervals."""
+    """Accuracy before (row 0), without the units (row 1) and without random ones (the rest), with 95 % intervals.
+
+    Where there is no third row, random and what is beyond it are None.
+    """
     dice, n, rivals = np.random.default_rng(seed), right.shape[1], right[2:]
     drawn = dice.integers(0, n, (DRAWS, n))
     before, after = right[0][drawn].mean(1), right[1][drawn].mean(1)
-    others = np.stack([row[drawn].mean(1) for row in rivals], 1)  # (draws, rivals)
-    picked = np.take_along_axis(others, dice.integers(0, len(rivals), (DRAWS, len(rivals))), 1).mean(1)
-    means = right.mean(1)
+    means, random, picked = right.mean(1), np.nan, np.full(DRAWS, np.nan)
+    if len(rivals):
+        others = np.stack([row[drawn].mean(1) for row in rivals], 1)  # (draws, rivals)
+        picked = np.take_along_axis(others, dice.integers(0, len(rivals), (DRAWS, len(rivals))), 1).mean(1)
+        random = means[2:].mean()
     told = {
         "before": (means[0], before),
         "after": (means[1], after),
-        "random": (means[2:].mean(), picked),
+        "random": (random, picked),
         "change": (means[1] - means[0], after - before),
-        "change_beyond_random": (means[1] - means[2:].mean(), after - picked),
+        "change_beyond_random": (means[1] - random, after - picked),
     }
     return {name: interval(value, spread) for name, (value, spread) in told.items()}
 

@@ -6,6 +6,7 @@
     rivals = random_units(atlas, chosen, seed=0)           # as many of each layer, none of the chosen
 
 A description answers a query when it says all of its words; what a logical form denies (NOT brown) it does not say.
+What a query denies no description of the unit may say.
 Units told by labelled pixels come first, by IoU, then captions, by PMI: only IoU says how much of the thing a unit has.
 Words withdrawn as not reliable count too, and are told as such: what an edit does is measured, whatever was said. So
 do the next best concepts of a unit, by the IoU that the atlas's dissection keeps: it may draw grass, and be green.
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from describer.atlas import Atlas
+from describer.data.nouns import singular
 from describer.errors import AtlasError
 from describer.search.dissection import Dissection
 from describer.search.iou import global_ious
@@ -32,7 +34,9 @@ FAIR = 0.25
 ALL = 1_000_000
 "As many units as a query finds."
 DENIED = re.compile(r'\bNOT (?:"[^"]*"|[^\s()]+)')
-WORD = re.compile(r"[a-z0-9]+")
+WORD = re.compile(r"[^\W_]+")
+PASSED_OVER = frozenset({"and", "or", "a", "an", "the"})
+"Words that neither a query nor a description says."
 
 
 @dataclass(frozen=True)
@@ -77,25 +81,25 @@ def choose_units(
 ) -> list[Chosen]:
     """At most `top` units whose descriptions say the words of the query, best first.
 
-    AtlasError with the nearest descriptions where none does, and where every unit does. What a query denies it does not
-    ask for, so that a form can be asked for as it stands.
+    AtlasError with the nearest descriptions where none does, and where every unit does. A unit of which any description
+    says what the query denies is left out; a form can be asked for as it stands.
     """
-    wanted = words(DENIED.sub(" ", query))
+    wanted = asked(query)
     best: dict[str, Chosen] = {}
-    n_units: set[str] = set()
     if not wanted:
         raise AtlasError(f"A query must have words. Got {query!r}. Ask for something, such as brown.")
     rows = [row for row in atlas.units() if not layers or any(fnmatchcase(row["layer"], p) for p in layers)]
     if not rows:
         message = f"A unit must be in {', '.join(layers) or 'the atlas'}. Got none described"
         raise AtlasError(f"{message}. It has: {', '.join(atlas.layers) or 'no layers'}.")
+    n_units, denied = {row["id"] for row in rows}, _denied(query, rows)
     for row in rows:
-        n_units.add(row["id"])
         if wanted <= words(said(row)):
             each = _chosen(row)
             best[each.id] = min(best.get(each.id, each), each, key=_rank)
     for each in _next_best(atlas, wanted, layers):
         best.setdefault(each.id, each)
+    best = {name: each for name, each in best.items() if name not in denied}
     if best and len(best) == len(n_units) and len(n_units) > top:
         message = f"A query must tell units apart. Got {query!r}, which all {len(best)} units answer"
         raise AtlasError(f"{message}. Ask for something more special.")
@@ -106,8 +110,14 @@ def choose_units(
     if not found:
         near = ", ".join(_nearest(atlas, query, rows)) or "none"
         message = f"A unit must answer the query. Got {query!r}, which none of {len(n_units)} does"
-        raise AtlasError(f"{message}. The nearest descriptions: {near}.")
+        raise AtlasError(f"{message}. The nearest descriptions: {near}. Say one of these, or find units by meaning.")
     return found[:top]
+
+
+def _denied(query: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The units of which some description says all words of a part that the query denies."""
+    parts = [part for told in DENIED.findall(query) if (part := words(told.removeprefix("NOT")))]
+    return {row["id"] for row in rows if any(part <= words(said(row)) for part in parts)}
 
 
 def _nearest(atlas: Atlas, query: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -115,7 +125,7 @@ def _nearest(atlas: Atlas, query: str, rows: Sequence[Mapping[str, Any]]) -> lis
     texts = {text for row in rows if (text := row["description"] or row.get("withdrawn"))}
     laid = dissected(atlas)
     names = {_plain(name) for name in laid.table.names} if laid else set()
-    single = {word for text in texts for word in WORD.findall(DENIED.sub(" ", text).lower())} - {"and", "or"}
+    single = {word for text in texts for word in WORD.findall(DENIED.sub(" ", text).lower())} - PASSED_OVER
     return get_close_matches(query, sorted(texts | names | single), 3, 0.0)
 
 
@@ -130,6 +140,8 @@ def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Ch
     for layer in atlas.layers if columns else ():
         if layers and not any(fnmatchcase(layer, pattern) for pattern in layers):
             continue
+        if not laid.has(layer):
+            continue  # described after the concepts were laid over the others
         units = laid.layer(layer)
         ious = global_ious(laid.table, units.counts)  # (units, concepts)
         ranked = -np.sort(-ious, axis=1)[:, :NEXT_BEST]
@@ -200,8 +212,13 @@ def said(row: Mapping[str, Any]) -> str:
 
 
 def words(text: str) -> set[str]:
-    """The words of a text in lower case; an s at the end does not count."""
-    return {word.removesuffix("s") if len(word) > 3 else word for word in WORD.findall(text.lower())} - {"and", "or"}
+    """The words of a text in lower case and the singular, without articles."""
+    return {singular(word) for word in WORD.findall(text.lower())} - PASSED_OVER
+
+
+def asked(query: str) -> set[str]:
+    """The words that a query asks for, without what it denies."""
+    return words(DENIED.sub(" ", query))
 
 
 def named_units(atlas: Atlas, text: str) -> list[Chosen]:
@@ -227,18 +244,40 @@ def told_units(atlas: Atlas) -> dict[tuple[str, int], Chosen]:
     return best
 
 
-def random_units(atlas: Atlas, chosen: Sequence[Chosen], seed: int) -> list[Chosen]:
-    """As many units of each layer as were chosen, none of them chosen; AtlasError where there are not enough."""
+def random_units(atlas: Atlas, chosen: Sequence[Chosen], seed: int, besides: Sequence[Chosen] = ()) -> list[Chosen]:
+    """As many units of each layer as were chosen, or as many as are left; AtlasError where none is.
+
+    None of them was chosen or is of those `besides`. None is dead, unless a layer has only such left.
+    """
     found: list[Chosen] = []
     for layer, number in Counter(each.layer for each in chosen).items():
-        taken = {each.unit for each in chosen if each.layer == layer}
-        others = [unit for unit in atlas.exemplars(layer).unit_ids.tolist() if unit not in taken]
-        if len(others) < number:
-            message = f"{layer} must have {number} units that were not chosen, to compare. Got {len(others)}"
-            raise AtlasError(f"{message}. Choose fewer.")
-        drawn = np.random.default_rng((seed, len(found))).choice(others, number, replace=False)
+        others = _left(atlas, layer, (*chosen, *besides))
+        drawn = np.random.default_rng((seed, len(found))).choice(others, min(number, len(others)), replace=False)
         found += [Chosen(layer, int(unit), None, "random", None) for unit in sorted(drawn)]
+    if not found:
+        message = f"{', '.join(by_layer(chosen))} must have units that were not chosen, to compare. Got none"
+        raise AtlasError(f"{message}. Choose fewer.")
     return found
+
+
+def random_draws(
+    atlas: Atlas, chosen: Sequence[Chosen], seed: int, draws: int, besides: Sequence[Chosen] = ()
+) -> list[list[Chosen]]:
+    """So many draws of `random_units`; an empty list where no unit is left."""
+    if not any(_left(atlas, layer, (*chosen, *besides)) for layer in by_layer(chosen)):
+        return []
+    return [random_units(atlas, chosen, seed * 1000 + draw, besides) for draw in range(draws)]
+
+
+def _left(atlas: Atlas, layer: str, taken: Sequence[Chosen]) -> list[int]:
+    """The layer's other units that are not dead; the dead ones where there are no others."""
+    exemplars, numbers = atlas.exemplars(layer), {each.unit for each in taken if each.layer == layer}
+    is_dead = {
+        unit: dead
+        for unit, dead in zip(exemplars.unit_ids.tolist(), exemplars.dead.tolist(), strict=True)
+        if unit not in numbers
+    }
+    return [unit for unit, dead in is_dead.items() if not dead] or list(is_dead)
 
 
 def by_layer(chosen: Sequence[Chosen]) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""The page of a generator: a slider a description, samples, a region to paint, undo; all of one person's own machine.
+"""The page of a generator: a slider a word, samples, a region to paint, undo; all of one person's own machine.
 
     app = make_dialboard(Dials(target, atlas, n=9))        # an ASGI application: tests, or a server of your own
     serve_dials(dials, port=8000)                          # http://127.0.0.1:8000, until stopped
@@ -34,7 +34,7 @@ from describer.search.site.pages import ASSETS
 STATIC = Path(__file__).parent / "static"
 FILES = {"dials.js": STATIC, "dials.css": STATIC, "site.css": ASSETS, "site.js": ASSETS, "icon.svg": ASSETS}
 SLIDERS = 40
-"Descriptions with a slider of their own; others are typed."
+"Words with a slider of their own; others are typed."
 MOST_BYTES = 10_000
 Words = Annotated[str, Body(max_length=200)]
 Number = Annotated[float, Body(allow_inf_nan=False)]
@@ -51,17 +51,14 @@ def make_dialboard(dials: Dials, hosts: tuple[str, ...] | None = LOCAL) -> FastA
 
     def moved(move: Callable[[], Any]) -> Response:
         with one_at_a_time:
-            move()
-            try:
-                return JSONResponse(state_of(dials))
-            except DescriberError:
-                dials.undo()  # pictures that are not finite
-                raise
+            move()  # refused: all is as it was
+            return JSONResponse(state_of(dials))
 
     @app.get("/")
     def home() -> Response:
         names = dials.names()
-        about = {"name": dials.target.name, "seed": dials.seed, "n": dials.n, "version": __version__}
+        about = {"name": dials.target.name, "version": __version__}
+        about |= {name: getattr(dials, name) for name in ("seed", "n", "top", "how")}
         return HTMLResponse(page.render(sliders=names[:SLIDERS], names=names, **about))
 
     @app.get("/assets/{name}")

@@ -1,20 +1,19 @@
 """Words as dials of a generator, step by step, in a notebook or behind a page.
 
     dials = Dials(load_target("carried:gan"), Atlas.open("gan"), seed=3, n=9)
-    dials.names()[:3]                        # [("water", 31), ("sky", 28), …] what can be said, and of how many units
+    dials.names()[:3]                        # [("tree", 20), …] what can be said, and how many units it turns
     dials.set("water", 0.2)                  # a fifth of what its units give; 1 as drawn, 0 cut
     dials.paint("tree", (0, 32, 20, 64))     # raised to what is high for them, in a box (left, top, right, bottom)
     dials.undo(); dials.redo()
     dials                                    # in a notebook: the samples; dials.image() elsewhere
     again = Dials.replay(load_target("carried:gan"), dials.told())       # the same pictures, from the JSON alone
 
-Units are found by their descriptions as `describer edit` finds them. Steps keep units,
-levels and regions.
+Units are found as `describer edit` finds them: descriptions count that were withdrawn, and a unit's next best concepts.
+Steps keep units, levels and regions. A move that is refused, as where pictures would not be finite, changes nothing.
 """
 
 import base64
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -31,14 +30,16 @@ from describer.atlas import Atlas
 from describer.data.latents import BLOCK
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError, ImagesError
-from describer.eval.control.choice import WAYS, by_layer, told_units
+from describer.eval.control.choice import WAYS, by_layer
 from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import digest
+from describer.eval.control.region import shares_of
+from describer.eval.control.sayable import sayable
 from describer.intervention import Edit
 
 Number = float | int
 Box = tuple[Number, Number, Number, Number]
-Region = Box | UInt8[np.ndarray, "height width"] | Float[np.ndarray, "height width"] | Image.Image
+Region = Box | list[Number] | UInt8[np.ndarray, "height width"] | Float[np.ndarray, "height width"] | Image.Image
 GAP = 2
 "Pixels between the samples of a picture."
 
@@ -63,8 +64,17 @@ class Step:
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> "Step":
         """The step that `asdict` told of."""
-        lists = {name: {layer: tuple(v) for layer, v in told[name].items()} for name in ("units", "thresholds")}
-        return cls(**{**told, **lists})
+        units = {layer: tuple(map(int, own)) for layer, own in told["units"].items()}
+        levels = {layer: tuple(map(float, own)) for layer, own in told["thresholds"].items()}
+        mask = None if told["mask"] is None else str(told["mask"])
+        sample = None if told["sample"] is None else int(told["sample"])
+        return cls(told["kind"], str(told["words"]), float(told["value"]), units, levels, mask, sample)
+
+    def __post_init__(self) -> None:
+        wanted = {layer: len(units) for layer, units in self.units.items()} if self.kind == "paint" else {}
+        if self.kind not in ("set", "paint") or {layer: len(own) for layer, own in self.thresholds.items()} != wanted:
+            message = "A step must be set, or paint with a threshold for each of its units"
+            raise DescriberError(f"{message}. Got {self.kind!r} with others. Save the steps anew.")
 
     def edits(self, n_samples: int) -> list[Edit]:
         """What the step does to a generator that draws `n_samples` at once; nothing for a factor of 1."""
@@ -91,8 +101,9 @@ class Dials:
     def __init__(
         self, target: Target, atlas: Atlas | None, seed: int = 0, n: int = 9, top: int = 20, how: str = "words"
     ) -> None:
-        if not 1 <= n <= BLOCK:
-            raise ImagesError(f"n must lie in 1..{BLOCK}. Got {n}. Ask for fewer samples.")
+        if not 1 <= n <= BLOCK or min(seed, top - 1) < 0:
+            message = f"n must lie in 1..{BLOCK}, seed from 0 and top from 1"
+            raise ImagesError(f"{message}. Got {n}, {seed} and {top}. Ask for fewer samples, or correct the rest.")
         if atlas is not None and atlas.meta.model.fingerprint != target.fingerprint:
             message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
             raise AtlasError(f"{message}. Describe this generator first.")
@@ -132,24 +143,21 @@ class Dials:
 
     def undo(self) -> bool:
         """Take the last step back; False where there is none."""
-        moved = self._done > 0
-        self._done -= moved
-        return moved
+        return self._done > 0 and self._go(self._steps, self._done - 1)
 
     def redo(self) -> bool:
         """Do again what was taken back last; False where there is nothing."""
-        moved = self._done < len(self._steps)
-        self._done += moved
-        return moved
+        return self._done < len(self._steps) and self._go(self._steps, self._done + 1)
 
     # What there is
 
     def names(self) -> list[tuple[str, int]]:
-        """What descriptions say and of how many units, the most frequent first: each can be a dial."""
+        """What can be said and how many units it turns, the most frequent words first: each can be a dial."""
         if self.atlas is None:
             return []
-        counts = Counter(each.text for each in told_units(self.atlas).values() if each.text)
-        return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+        named = sayable(self.atlas, self.top)
+        n_units = len({row["id"] for row in self.atlas.units()})
+        return named if self.how == "words" else [(words, min(self.top, n_units)) for words, _ in named]
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -216,14 +224,16 @@ class Dials:
     def replay(cls, target: Target, told: Mapping[str, Any], atlas: Atlas | None = None) -> "Dials":
         """The dials as they were told; the atlas is for new words only. DescriberError where pictures are others."""
         try:
-            fingerprint, wanted, done = told["generator"]["fingerprint"], told["pictures"], int(told["done"])
+            name, fingerprint = told["generator"]["name"], told["generator"]["fingerprint"]
+            wanted, done = str(told["pictures"]), int(told["done"])
             steps = [Step.from_json(step) for step in told["steps"]]
-            options = {name: told[name] for name in ("seed", "n", "top", "how")}
+            options: dict[str, Any] = {name: int(told[name]) for name in ("seed", "n", "top")}
+            options["how"] = str(told["how"])
         except (KeyError, TypeError, AttributeError, ValueError) as fault:
             raise DescriberError(f"Steps must be what told() gives. Got {fault!r}. Save them anew.") from None
         if fingerprint != target.fingerprint:
             message = f"{target.name} must be the generator of the steps"
-            raise DescriberError(f"{message}. Got other weights than {told['generator']['name']}. Name the right one.")
+            raise DescriberError(f"{message}. Got other weights than {name}. Name the right one.")
         dials = cls(target, atlas, **options)
         dials._steps, dials._done = steps, min(max(done, 0), len(steps))
         found = digest(dials.pictures())
@@ -235,10 +245,19 @@ class Dials:
     # Inside
 
     def _do(self, step: Step) -> "Dials":
-        del self._steps[self._done :]
-        self._steps.append(step)
-        self._done += 1
+        self._go([*self._steps[: self._done], step], self._done + 1)
         return self
+
+    def _go(self, steps: list[Step], done: int) -> bool:
+        """Has so many of the steps done, and draws them; where that is refused, all stays as it was."""
+        kept = self._steps, self._done
+        self._steps, self._done = steps, done
+        try:
+            self.pictures()
+        except DescriberError:
+            self._steps, self._done = kept
+            raise
+        return True
 
     def _units(self, words: str) -> dict[str, tuple[int, ...]]:
         known = next((step.units for step in reversed(self._steps) if step.words == words), None)
@@ -266,19 +285,21 @@ class Dials:
         if where is None:
             return None
         height, width = self.before.shape[1:3]
-        if isinstance(where, tuple):
-            left, top, right, bottom = where
+        if isinstance(where, tuple | list):
+            left, top, right, bottom = where if len(where) == 4 else (0, 0, 0, 0)
             if not (0 <= left < right <= width and 0 <= top < bottom <= height):
                 message = f"A box must be (left, top, right, bottom) within {width}x{height}"
                 raise ImagesError(f"{message}. Got {where}. Correct it.")
             rows, columns = _covered(top, bottom, height), _covered(left, right, width)
             return np.round(255 * rows[:, None] * columns[None]).astype(np.uint8)
-        pixels = np.asarray(where.convert("L") if isinstance(where, Image.Image) else where)
+        pixels = shares_of(where) if isinstance(where, Image.Image) else where
         shares = pixels.astype(np.float32) / (255 if pixels.dtype == np.uint8 else 1)
         if shares.ndim != 2 or shares.shape[0] * width != shares.shape[1] * height:
             message = f"A mask must have the aspect of the pictures, {width}x{height}"
             raise ImagesError(f"{message}. Got {shares.shape[::-1]}. Crop it.")
-        grid: Tensor = laid(torch.from_numpy(shares.clip(0, 1)), (height, width))
+        if not ((shares >= 0) & (shares <= 1)).all() or not shares.any():
+            raise ImagesError("A mask must lie in 0..1 and not be 0 everywhere. Got another. Correct it.")
+        grid: Tensor = laid(torch.from_numpy(shares), (height, width))
         return (255 * grid).round().byte().numpy()
 
 

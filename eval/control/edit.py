@@ -27,10 +27,10 @@ from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
 from describer.eval.control.choice import ALL, WAYS, Chosen, by_layer, choose_units, named_units, random_units
 from describer.eval.control.drawing import Samples
-from describer.eval.control.effects import DRAWS, compare, measure, shares
-from describer.eval.control.interval import interval
-from describer.eval.control.quality import PictureFeatures, frechet
-from describer.eval.control.region import region_of
+from describer.eval.control.effects import DRAWS, compare, measure, shares, takes_away
+from describer.eval.control.printing import edit_lines
+from describer.eval.control.quality import PictureFeatures, distances, is_far
+from describer.eval.control.region import class_of, read_mask, region_of
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
 from describer.intervention import Edit
 
@@ -81,8 +81,8 @@ class EditPlan:
         if self.how == TRIAL and (self.query is None or self.optimize):
             got = "--units" if self.query is None else "--optimize"
             raise DescriberError(f"--how {TRIAL} must have --query and nothing else that chooses. Got {got}. Drop one.")
-        if min(self.samples, self.draws, self.top) < 1:
-            raise DescriberError("samples, draws and top must be 1 or more. Got less. Raise them.")
+        if min(self.samples, self.draws, self.top) < 1 or self.seed < 0:
+            raise DescriberError("samples, draws and top must be 1 or more, seed 0 or more. Got less. Raise them.")
         if self.scale != "insert":
             try:
                 finite = np.isfinite(float(self.scale))
@@ -90,6 +90,10 @@ class EditPlan:
                 finite = False
             if not finite:
                 raise DescriberError(f"scale must be a number or insert. Got {self.scale!r}. Try 0, 4 or insert.")
+        if self.how == TRIAL and (self.scale != "0" or self.where is not None):
+            got = f"--scale {self.scale}" if self.scale != "0" else "--where"
+            message = f"--how {TRIAL} must choose by what whole cuts do. Got {got}"
+            raise DescriberError(f"{message}. Leave it out, or find units by words.")
         if self.optimize and (self.query is None or self.scale not in ("0", "insert")):
             got = f"scale {self.scale!r}" if self.query is not None else "--units"
             raise DescriberError(f"--optimize must have --query and a scale of 0 or insert. Got {got}. Correct it.")
@@ -113,11 +117,13 @@ def edit(
     if target.fingerprint != atlas.meta.model.fingerprint:
         message = f"{atlas.path} must be of {target.name}. Got an atlas of {atlas.meta.model.name}, other weights"
         raise AtlasError(f"{message}. Describe this generator first.")
-    unedited = _unedited(samples, atlas, Segmenter(plan.segmenter, device), device)
+    segmenter = Segmenter(plan.segmenter, device)
+    if plan.where is not None and class_of(plan.where, segmenter) is None:
+        read_mask(Path(plan.where))  # what can be refused is, before anything is drawn
     if plan.optimize:
-        return _optimised(target, atlas, plan, unedited, device, tell)
-    chosen = _chosen(target, atlas, plan, unedited.segmenter, device, tell)
-    return _edited(target, atlas, plan, chosen, unedited, tell)
+        return _optimised(target, atlas, plan, samples, segmenter, device, tell)
+    chosen = _chosen(target, atlas, plan, segmenter, device, tell)
+    return _edited(target, atlas, plan, chosen, _unedited(samples, segmenter, device), tell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +137,8 @@ class Unedited:
     features: Future[PictureFeatures]
 
 
-def _unedited(samples: Samples, atlas: Atlas, segmenter: Segmenter, device: str) -> Unedited:
-    beside = ThreadPoolExecutor(1)  # both import what takes seconds; one core draws meanwhile
-    beside.submit(atlas.units)
+def _unedited(samples: Samples, segmenter: Segmenter, device: str) -> Unedited:
+    beside = ThreadPoolExecutor(1)  # imports what takes seconds; one core draws meanwhile
     features = beside.submit(PictureFeatures, device)
     beside.shutdown(wait=False)
     pictures = samples.draw()
@@ -142,12 +147,19 @@ def _unedited(samples: Samples, atlas: Atlas, segmenter: Segmenter, device: str)
 
 
 def _optimised(
-    target: Target, atlas: Atlas, plan: EditPlan, unedited: Unedited, device: str, tell: Progress
+    target: Target,
+    atlas: Atlas,
+    plan: EditPlan,
+    samples: Samples,
+    segmenter: Segmenter,
+    device: str,
+    tell: Progress,
 ) -> EditResult:
     """The edit of the units of the greatest learned weights, beside as many that are found by description."""
     from describer.eval.control.learned import learned_units
 
-    told, learned = learned_units(target, atlas, plan, unedited.segmenter, device, tell)
+    told, learned = learned_units(target, atlas, plan, segmenter, device, tell)
+    unedited = _unedited(samples, segmenter, device)
     own = _edited(target, atlas, plan, learned, unedited, tell)
     told["by_description"] = None
     described = described_units(atlas, plan, told["layer"])[: len(learned)]
@@ -185,7 +197,12 @@ def _edited(
         tell("drawing", draw + 2, plan.draws + 2)
     concept = segmenter.concept(plan.query or "")
     told = _measured(before, after, rivals, segmenter, concept, was, plan.seed)
-    told["quality"] = _quality(before, after, rivals, _others(target, plan), plan.seed, unedited.features.result())
+    reference, features = _others(target, plan), unedited.features.result()
+    told["quality"] = distances(before, after, rivals, reference, features, plan.seed)
+    category = concept[0] if concept else next(iter(segmenter.names))
+    strange = segmenter.is_learnt(category) and not takes_away(plan.scale) and is_far(told["quality"])
+    told["quality"]["left_known"] = strange
+    told |= {"region": _region(plan, segmenter, where), "random_units": len(others)}
     tell("drawing", plan.draws + 2, plan.draws + 2)
     return EditResult(before, after, _report(target, plan, chosen, edits, where, after) | told)
 
@@ -229,16 +246,22 @@ def replay(target: Target, report: Mapping[str, Any]) -> EditResult:
     """The pictures before and after from a report alone; DescriberError where they come out otherwise."""
     try:
         plan = EditPlan(**{**report["plan"], "layers": tuple(report["plan"]["layers"])})
-        edits, mask = [Edit.from_json(told) for told in report["edits"]], report["mask"]
-        wanted, fingerprint = report["pictures"], report["generator"]["fingerprint"]
-    except (KeyError, TypeError) as fault:
-        raise DescriberError(f"A report must be what edit --json prints. Got one without {fault}. Repeat it.") from None
+        edits = [Edit.from_json(told) for told in report["edits"]]
+        mask = None if report["mask"] is None else torch.tensor(report["mask"])
+        name, fingerprint = report["generator"]["name"], report["generator"]["fingerprint"]
+        wanted, whole = str(report["pictures"]), isinstance(plan.seed, int) and isinstance(plan.samples, int)
+        if not whole or (mask is not None and mask.ndim != 2):
+            raise ValueError("a seed, a number of samples or a mask of another kind")
+        edit_lines(report)  # what will be said of it
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as fault:
+        got = f"one without {fault}" if isinstance(fault, KeyError) else str(fault)
+        raise DescriberError(f"A report must be what edit --json prints. Got {got}. Repeat the edit.") from None
     if fingerprint != target.fingerprint:
         message = f"{target.name} must be the generator of the report"
-        raise DescriberError(f"{message}. Got other weights than {report['generator']['name']}. Name the right one.")
+        raise DescriberError(f"{message}. Got other weights than {name}. Name the right one.")
     samples = Samples(target, plan.seed, plan.samples)
     before = samples.draw()
-    where = None if mask is None else torch.tensor(mask)
+    where = mask
     if plan.where is not None and mask is None:
         where = region_of(plan.where, before, Segmenter(plan.segmenter))
     after = samples.draw(edits, where)
@@ -250,11 +273,15 @@ def replay(target: Target, report: Mapping[str, Any]) -> EditResult:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The report in a file of JSON; DescriberError where it is none."""
+    """The report, or the steps of dials, in a file of JSON; DescriberError where it is none."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as fault:
-        raise DescriberError(f"A report must be what edit --json prints. Got {path}: {fault}. Correct it.") from None
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(told, dict):
+            raise ValueError(f"a {type(told).__name__} instead of an object")
+    except (OSError, ValueError, RecursionError) as fault:
+        message = "A report must be the JSON that edit --json prints, and steps what the page of dials saves"
+        raise DescriberError(f"{message}. Got {path}: {fault}. Correct it.") from None
+    return told
 
 
 def digest(pictures: Pictures) -> str:
@@ -291,33 +318,15 @@ def _others(target: Target, plan: EditPlan) -> Pictures:
     return Samples(target, plan.seed + 1_000_003, plan.samples).draw()
 
 
-def _quality(
-    before: Pictures,
-    after: Pictures,
-    rivals: Sequence[Pictures],
-    others: Pictures,
-    seed: int,
-    features: PictureFeatures,
-) -> dict[str, Any]:
-    """Fréchet distances to other samples of the generator: unedited, edited, randomly edited."""
-    reference, unedited, own = features(others), features(before), features(after)
-    each = [features(rival) for rival in rivals]
-    told: dict[str, Any] = {
-        "before": frechet(unedited, reference),
-        "after": frechet(own, reference),
-        "random": float(np.mean([frechet(rival, reference) for rival in each])),
-    }
-    dice, n = np.random.default_rng(seed), len(own)
-    spread = []
-    for _ in range(BOOTSTRAPS):
-        rows, rival = dice.integers(0, n, n), each[dice.integers(0, len(each))]
-        spread.append(frechet(own[rows], reference) - frechet(rival[rows], reference))
-    told["after_beyond_random"] = interval(told["after"] - told["random"], np.array(spread))
-    return told
-
-
-BOOTSTRAPS = 40
-"Fréchet distances are slow: enough for a rough interval."
+def _region(
+    plan: EditPlan, segmenter: Segmenter, where: Float[Tensor, "*samples height width"] | None
+) -> dict[str, Any] | None:
+    """Which class the edit is confined to, if it is to one, and its share of all pixels; None: edited everywhere."""
+    if plan.where is None or where is None:
+        return None
+    concept = class_of(plan.where, segmenter)
+    name = segmenter.names[concept[0]][concept[1]] if concept else None
+    return {"class": name, "share": float(where.double().mean())}
 
 
 def _report(

@@ -4,8 +4,11 @@
     report = compare(effect, rivals, seed=0)                # against random units; 95 % bootstrap intervals
 
 `removed` is the share of the concept's pixels that is gone, 1 − after/before over all samples (negative: there are
-more). Side effects are read where the concept neither was nor is: pixels whose label is another, and the mean change of
-colour in levels of 0..255.
+more). It is not told (None) where there was next to nothing to remove: below LEAST of all pixels, or in fewer than FEW
+samples, of which one alone would often be drawn again and again, so that its interval would say nothing.
+
+Side effects are read where the concept neither was nor is: pixels whose label is another, and the mean change of colour
+in levels of 0..255.
 """
 
 from collections.abc import Sequence
@@ -18,6 +21,10 @@ from describer.eval.control.interval import Interval, interval
 from describer.eval.control.segmenter import Concept, Labels, Segmenter
 
 DRAWS = 1000
+LEAST = 0.001
+"Share of all pixels of which something can be removed: four of a picture of 64 x 64."
+FEW = 4
+"Samples that must show what is removed: of three, draws of one alone are more than the 2.5 % at an interval's end."
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +82,7 @@ def shares(labels: Labels, names: dict[str, tuple[str, ...]]) -> dict[str, float
 def compare(effect: Effect, rivals: Sequence[Effect], seed: int = 0) -> dict[str, Interval]:
     """Each measure of the chosen units, of the rivals on average, and their difference; means with 95 % intervals.
 
-    Intervals draw samples, the same for all, and the rivals.
+    Intervals draw samples, the same for all, and the rivals. All values of `removed` are None where `too_little` is so.
     """
     dice, n = np.random.default_rng(seed), len(effect.before)
     drawn = dice.integers(0, n, (DRAWS, n))
@@ -91,7 +98,20 @@ def compare(effect: Effect, rivals: Sequence[Effect], seed: int = 0) -> dict[str
             mixed = np.take_along_axis(each.T, rows, 1).mean(1)
             told[f"random_{name}"] = interval(others, mixed)
             told[f"{name}_beyond_random"] = interval(own - others, spread - mixed)
+    if too_little(effect):
+        nothing: Interval = {"value": None, "low": None, "high": None}
+        told |= {name: nothing for name in told if "removed" in name}
     return told
+
+
+def takes_away(scale: str) -> bool:
+    """Whether an edit of this scale is meant to remove: 0 or a factor below 1."""
+    return scale != "insert" and 0 <= float(scale) < 1
+
+
+def too_little(effect: Effect) -> bool:
+    """Whether there was next to nothing of the concept before."""
+    return bool(effect.before.mean() < LEAST or np.count_nonzero(effect.before) < FEW)
 
 
 def _removed(effect: Effect, drawn: np.ndarray) -> np.ndarray:

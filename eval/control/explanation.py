@@ -3,14 +3,17 @@
     told = explain(target, Atlas.open("atlas"), picture, ExplainPlan(layer="layer4"))
     told.report["units"][0]           # {"id": "layer4:7", "text": "green hills", "contribution": 2.31, …}
     told.report["completeness"]       # what all units add up to, and what they should
+    told.report["verified"]           # how far the logit falls without the told units that raise it
 
 A unit's contribution is activation × gradient, integrated while the whole layer rises from silence to what it gives
 (integrated gradients of Sundararajan et al., ICML 2017, with the layer as the input and 0 as the baseline). All units
-together add up to the class's logit minus its logit with the layer silent, whatever the network does besides.
+together add up to the class's logit minus its logit with the layer silent, whatever the network does besides. They are
+verified by cuts: of those told that raise the logit, and, apart, of those that lower it (`verified_lowering`).
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -23,8 +26,8 @@ from describer import __version__
 from describer.atlas import Atlas
 from describer.data.targets import Target
 from describer.errors import TargetError
-from describer.eval.control.ablation import checked
-from describer.eval.control.choice import Chosen, named_units, random_units
+from describer.eval.control.ablation import checked, cuts
+from describer.eval.control.choice import Chosen, named_units, random_draws
 from describer.eval.control.interval import interval
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
@@ -33,6 +36,8 @@ from describer.upsample import upsample
 
 BATCH = 16
 "Points of the path at a time, times images."
+UNMOVED = 1e-6
+"Share of the logit's size below which what a layer does to it is rounding."
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,10 @@ def contributions(
     for part, share in zip(alphas.split(at_once), shares.split(at_once), strict=True):
         raised = (part * maps).flatten(0, 1).requires_grad_()  # (steps * images, units, h, w)
         logits = _logits(model, torch.cat([x] * len(part)), [Edit(layer, units, "replace", raised)])
-        (gradient,) = torch.autograd.grad(logits.gather(1, chosen.repeat(len(part), 1)).sum(), raised)
-        total += (share * gradient.unflatten(0, (len(part), len(x)))).sum(0)
+        wanted = logits.gather(1, chosen.repeat(len(part), 1)).sum()
+        if wanted.requires_grad:  # else the layer is not read
+            (gradient,) = torch.autograd.grad(wanted, raised, materialize_grads=True)
+            total += (share * gradient.unflatten(0, (len(part), len(x)))).sum(0)
     with torch.no_grad():
         end = _logits(model, x, []).gather(1, chosen)[:, 0]
         start = _logits(model, x, [Edit(layer, units, "ablate")]).gather(1, chosen)[:, 0]
@@ -109,6 +116,7 @@ def explain(target: Target, atlas: Atlas, picture: Image.Image, plan: ExplainPla
     output = _output(plan.class_name, target.class_names, logits)
     places, (end,), (start,) = contributions(model, x, layer, [output], plan.steps)
     by_unit = places[0].sum((1, 2)).cpu()  # (units,)
+    _refuse_unmoved(layer, by_unit, float(end), float(start))
     whole, exemplars = float(by_unit.sum()), atlas.exemplars(layer)
     order = by_unit[exemplars.unit_ids].abs().argsort(descending=True)
     n_told = min(plan.top, max(len(exemplars) // 2, 1))  # as many again are what they are verified against
@@ -132,7 +140,7 @@ def explain(target: Target, atlas: Atlas, picture: Image.Image, plan: ExplainPla
             "missing": float(end - start) - whole,
         },
         "units": [_told(each, by_unit, maps, region) for each, region in zip(chosen, regions, strict=True)],
-        "verified": _verified(target, atlas, x, output, chosen, plan),
+        **_verified(target, atlas, x, output, chosen, by_unit, plan),
     }
     return Explanation(report, regions.float().numpy(), tuple(each.id for each in chosen))
 
@@ -150,31 +158,60 @@ def _told(
 
 
 def _verified(
-    target: Target, atlas: Atlas, x: Tensor, output: int, chosen: Sequence[Chosen], plan: ExplainPlan
+    target: Target,
+    atlas: Atlas,
+    x: Tensor,
+    output: int,
+    told: Sequence[Chosen],
+    by_unit: Float[Tensor, " all"],
+    plan: ExplainPlan,
 ) -> dict[str, Any]:
-    """How far the logit falls without the told units, and without as many random ones."""
-    layer = chosen[0].layer
+    """How far the logit falls without the told units that raise it, and, apart, without those that lower it.
+
+    Beside them as many random units that were not told; the interval is the middle 95 % of their draws, not of their
+    mean. None where there is nothing to cut.
+    """
 
     def drop(units: Sequence[Chosen]) -> float:
         with torch.no_grad():
-            without = _logits(target.model, x, [Edit(layer, tuple(each.unit for each in units), "ablate")])
+            without = _logits(target.model, x, cuts(units))
             return float(_logits(target.model, x, [])[0, output] - without[0, output])
 
-    random = [drop(random_units(atlas, chosen, plan.seed * 1000 + draw)) for draw in range(plan.draws)]
-    told = interval(float(np.mean(random)), np.array(random))
-    return {"drop": drop(chosen), "random_drop": told, "units": len(chosen)}
+    found = {}
+    for name, sign in (("verified", 1), ("verified_lowering", -1)):
+        own = [each for each in told if sign * by_unit[each.unit] > 0]
+        draws = random_draws(atlas, own, plan.seed, plan.draws, told)
+        random = np.array([drop(units) for units in draws])
+        found[name] = {
+            "units": len(own),
+            "drop": drop(own) if own else None,
+            "random_units": len(draws[0]) if draws else 0,
+            "random_drop": interval(float(random.mean()) if draws else np.nan, random),
+        }
+    return found
+
+
+def _refuse_unmoved(layer: str, by_unit: Float[Tensor, " units"], end: float, start: float) -> None:
+    """TargetError where neither the layer nor any unit of it does anything to the logit."""
+    if max(float(by_unit.abs().max()), abs(end - start)) <= UNMOVED * max(abs(end), 1.0):
+        message = f"A layer must move the class. Got {layer}, without whose units the logit stays {end:.3f}"
+        raise TargetError(f"{message} (a class token is not of its units). Name an earlier --layer.")
 
 
 def _output(wanted: str | None, names: Sequence[str] | None, logits: Tensor) -> int:
     """The number of a class; TargetError for a name or number that the network has not."""
     if wanted is None:
         return int(logits.argmax())
-    if names is not None and wanted in names:
-        return list(names).index(wanted)
+    names = list(names or [])
+    lower = [name.lower() for name in names]
+    for listed, name in ((names, wanted), (lower, wanted.lower())):
+        if name in listed:
+            return listed.index(name)
     if wanted.isdecimal() and int(wanted) < len(logits):
         return int(wanted)
-    shown = ", ".join(list(names or [])[:5])
-    raise TargetError(f"--class must be a class of the network. Got {wanted!r}. It has {len(logits)}: {shown} …")
+    near = [names[lower.index(name)] for name in get_close_matches(wanted.lower(), lower, 3, 0.0)]
+    told = f"Nearest: {', '.join(near)}" if near else f"Give a number below {len(logits)}"
+    raise TargetError(f"--class must be one of the network's {len(logits)} classes. Got {wanted!r}. {told}.")
 
 
 def _name(output: int, names: Sequence[str] | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from describer.eval.control.effects import FEW, LEAST, takes_away
 from describer.terminal import print_lines, print_table
 
 SHOWN = 20
@@ -31,8 +32,8 @@ def effect_lines(report: Mapping[str, Any]) -> list[str]:
         share = report["concept_share"]
         lines.append(f"{report['concept']}: {share['before']:.1%} of all pixels before, {share['after']:.1%} after")
         lines.append(f"of all pixels {_against(effect, 'change', '{:+.1%}')}")
-        if effect["change"]["value"] < 0:
-            lines.append(f"removed {_against(effect, 'removed', '{:.0%}')}")
+        if takes_away(report["plan"]["scale"]):
+            lines.append(_removed_line(effect))
     elif report["plan"]["query"]:
         lines.append(f"{report['plan']['segmenter']} has no {report['plan']['query']!r}: what is removed is not known")
     lines.append(f"elsewhere relabelled {_against(effect, 'relabelled', '{:.1%}')}")
@@ -40,7 +41,17 @@ def effect_lines(report: Mapping[str, Any]) -> list[str]:
     distances = "Fréchet distance {before:.3f} unedited, {after:.3f} edited, {random:.3f} random units".format(
         **quality
     )
-    return [*lines, distances]
+    if region := report.get("region"):
+        size = f"{'less than ' if region['share'] < LEAST else ''}{max(region['share'], LEAST):.1%} of all pixels"
+        lines.insert(0, f"edited where {region['class'] or 'the mask is white'}: {size}")
+    left = "the pictures have left what the segmenter knows: its counts are not to be trusted"
+    return [*lines, distances, *([left] if quality.get("left_known") else [])]
+
+
+def _removed_line(effect: Mapping[str, Any]) -> str:
+    if effect["removed"]["value"] is not None:
+        return f"removed {_against(effect, 'removed', '{:.0%}')}"
+    return f"removed: next to nothing was there, less than {LEAST:.1%} of all pixels or in fewer than {FEW} samples"
 
 
 def _against(effect: Mapping[str, Any], name: str, form: str) -> str:
@@ -67,17 +78,22 @@ def print_chosen(units: Sequence[Mapping[str, Any]]) -> None:
 def print_edit(report: Mapping[str, Any]) -> None:
     """The units, then the effect."""
     print_chosen(report["units"])
-    n, draws = report["plan"]["samples"], report["plan"]["draws"]
-    print_lines(title_of(report), *effect_lines(report))
-    print_lines(f"{n} samples, {draws} draws of as many random units of the same layers; 95 % intervals.")
+    print_lines(*edit_lines(report))
+
+
+def edit_lines(report: Mapping[str, Any]) -> list[str]:
+    """All that is said of an edit, but its units."""
+    plan, n_units = report["plan"], len(report["units"])
+    random = random_told(plan["draws"], n_units, report.get("random_units", n_units))
+    lines = [title_of(report), *effect_lines(report), f"{plan['samples']} samples; {random}. 95 % intervals."]
     if told := report.get("optimized"):
-        print_lines("", f"Weights learned at {told['layer']}: {told['active']} of {told['units']} units above 0.01.")
-        if told["by_description"]:
-            other = told["by_description"]
-            print_lines(f"{len(other['units'])} units of the layer by description ({told['shared']} the same):")
-            print_lines(*effect_lines({**report, **other}))
-        else:
-            print_lines("No unit of the layer is found by description.")
+        lines += ["", f"Weights learned at {told['layer']}: {told['active']} of {told['units']} units above 0.01."]
+        if not told["by_description"]:
+            return [*lines, "No unit of the layer is found by description."]
+        other = told["by_description"]
+        lines.append(f"{len(other['units'])} units of the layer by description ({told['shared']} the same):")
+        lines += effect_lines({**report, **other})
+    return lines
 
 
 def print_ablation(report: Mapping[str, Any]) -> None:
@@ -85,19 +101,34 @@ def print_ablation(report: Mapping[str, Any]) -> None:
     print_chosen(report["units"])
     columns = [("class", "left"), ("pictures", "right"), ("before", "right"), ("after", "right"), ("random", "right")]
     columns.append(("change beyond random", "right"))
-    classes = sorted(report["classes"].items(), key=lambda each: each[1]["change_beyond_random"]["value"])
+    classes = sorted(report["classes"].items(), key=_loss)
     rows = [("all", {"n": report["images"]["n"], **report["accuracy"]}), *classes]
     print_table(columns, (_accuracy_cells(name, told) for name, told in rows[: SHOWN + 1]))
     draws = report["plan"]["draws"]
-    print_lines(
-        "", f"{len(report['units'])} units cut; random: {draws} draws of as many. 95 % intervals over pictures."
-    )
+    random = random_told(draws, len(report["units"]), report["random_units"])
+    print_lines("", f"{len(report['units'])} units cut; {random}. 95 % intervals over pictures.")
+
+
+def random_told(draws: int, chosen: int, random: int) -> str:
+    """What was compared with: as many random units as were chosen, or as many as are left."""
+    if not random:
+        return "no random units to compare with: none is left"
+    return f"random: {draws} draws of {'as many units' if random == chosen else f'{random} units, all that are left'}"
 
 
 def _accuracy_cells(name: str, told: Mapping[str, Any]) -> list[str]:
+    means = [f"{told[way]['value']:.3f}" for way in ("before", "after")]
+    if told["random"]["value"] is None:
+        return [name, str(told["n"]), *means, "–", "–"]
     beyond = {end: round(value, 6) + 0.0 for end, value in told["change_beyond_random"].items()}  # no -0.000
-    means = [f"{told[way]['value']:.3f}" for way in ("before", "after", "random")]
-    return [name, str(told["n"]), *means, f"{beyond['value']:+.3f} ({beyond['low']:+.3f} to {beyond['high']:+.3f})"]
+    change = f"{beyond['value']:+.3f} ({beyond['low']:+.3f} to {beyond['high']:+.3f})"
+    return [name, str(told["n"]), *means, f"{told['random']['value']:.3f}", change]
+
+
+def _loss(named: tuple[str, Mapping[str, Any]]) -> float:
+    """How accuracy on a class changes, beyond what random units do where there are such."""
+    beyond, change = (named[1][key]["value"] for key in ("change_beyond_random", "change"))
+    return float(change if beyond is None else beyond)
 
 
 def print_repair(report: Mapping[str, Any]) -> None:
@@ -110,11 +141,12 @@ def print_repair(report: Mapping[str, Any]) -> None:
     columns = [("on the other half", "left"), ("pictures", "right"), ("before", "right"), ("after", "right")]
     columns += [("random", "right"), ("change beyond random", "right")]
     test = report["test"]
-    classes = sorted(test["classes"].items(), key=lambda each: each[1]["change_beyond_random"]["value"])
+    classes = sorted(test["classes"].items(), key=_loss)
     rows = [("mistaken", test["failure"]), ("accuracy, all", {"n": test["n"], **test["accuracy"]})]
     rows += [(f"accuracy, {name}", told) for name, told in classes]
     print_table(columns, (_accuracy_cells(name, told) for name, told in rows[: SHOWN + 2]))
-    print_lines("", f"random: {plan['draws']} draws of as many units. 95 % intervals over pictures.")
+    random = random_told(plan["draws"], len(report["units"]), test["random_units"])
+    print_lines("", f"{random}. 95 % intervals over pictures.")
 
 
 def print_explanation(report: Mapping[str, Any]) -> None:
@@ -123,15 +155,31 @@ def print_explanation(report: Mapping[str, Any]) -> None:
     columns = [("unit", "left"), ("description", "text"), ("contribution", "right"), ("activation", "right")]
     columns += [("region", "right"), ("score", "right"), ("method", "left"), ("r", "right"), ("trust", "left")]
     print_table(columns, (_contribution_cells(unit) for unit in report["units"]))
-    whole, verified = report["completeness"], report["verified"]
-    random = verified["random_drop"]
+    whole, draws = report["completeness"], report["plan"]["draws"]
     print_lines(
         "",
         f"All units of {report['layer']} add {whole['sum']:+.3f} to a logit of {whole['silent']:.3f} without them and "
         f"{whole['logit']:.3f} with them; {whole['missing']:+.4f} are missing.",
-        f"Without these {verified['units']} the logit falls by {verified['drop']:.3f}, without as many random ones by "
-        f"{random['value']:.3f} ({random['low']:.3f} to {random['high']:.3f}).",
+        *_verified_lines("raise", report["verified"], draws),
+        *_verified_lines("lower", report["verified_lowering"], draws),
     )
+
+
+def _verified_lines(act: str, verified: Mapping[str, Any], draws: int) -> list[str]:
+    """What the logit does without the units told that raise or lower it, and without random ones; or nothing."""
+    if not verified["units"]:
+        return []
+    random, n, n_random = verified["random_drop"], verified["units"], verified["random_units"]
+    line = f"Without the {n} of these that {act} it the logit {_fall(verified['drop'])}"
+    if not n_random:
+        return [f"{line}; no random units to compare with: none is left."]
+    low, high = (random["low"], random["high"]) if random["value"] >= 0 else (-random["high"], -random["low"])
+    many = "as many random ones" if n_random == n else f"{n_random} random ones, all that are left,"
+    return [f"{line}, without {many} it {_fall(random['value'])} (95 % of {draws} draws: {low:.3f} to {high:.3f})."]
+
+
+def _fall(drop: float) -> str:
+    return f"falls by {drop:.3f}" if drop >= 0 else f"rises by {-drop:.3f}"
 
 
 def _contribution_cells(unit: Mapping[str, Any]) -> list[str]:

@@ -2,14 +2,16 @@
 
     features = PictureFeatures()
     frechet(features(edited), features(others))      # 0 for equal means and covariances
+    distances(before, edited, [random], others, features)     # all that an edit's report tells
 
 d² = |m₁ − m₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½) (Heusel et al., NeurIPS 2017), on the spatial means of the backbone's
 semantic level instead of Inception's. It grows as samples get fewer: compare only what has as many samples.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,12 +20,17 @@ from PIL import Image
 from safetensors import safe_open
 
 import describer
+from describer.eval.control.interval import interval
 
 if TYPE_CHECKING:
     from describer.backbone import PyramidBackbone
 
 CARRIED = Path(describer.__file__).parent / "weights" / "captioner"
 PREFIX = "encoder.backbone."
+BOOTSTRAPS = 40
+"Fréchet distances are slow: enough for a rough interval."
+FAR = 0.2
+"Growth, in spreads: units of the carried generator times 2 move its pictures by .15 or less, times 4 by .15 to .94."
 
 
 class PictureFeatures:
@@ -69,3 +76,40 @@ def frechet(first: Float[np.ndarray, "n channels"], second: Float[np.ndarray, "m
     x, y = (first - means[0]) / np.sqrt(len(first)), (second - means[1]) / np.sqrt(len(second))
     common = np.linalg.svd(x @ y.T, compute_uv=False).sum()
     return float(max(((means[0] - means[1]) ** 2).sum() + (x**2).sum() + (y**2).sum() - 2 * common, 0.0))
+
+
+def distances(
+    before: UInt8[np.ndarray, "samples height width 3"],
+    after: UInt8[np.ndarray, "samples height width 3"],
+    rivals: Sequence[UInt8[np.ndarray, "samples height width 3"]],
+    others: UInt8[np.ndarray, "samples height width 3"],
+    features: PictureFeatures,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Distances to other samples of the generator: unedited, edited, randomly edited; JSON.
+
+    `spread` is the mean squared distance of the other samples from their mean.
+    """
+    reference, unedited, own = features(others), features(before), features(after)
+    each = [features(rival) for rival in rivals]
+    told: dict[str, Any] = {
+        "before": frechet(unedited, reference),
+        "after": frechet(own, reference),
+        "random": float(np.mean([frechet(rival, reference) for rival in each])),
+        "spread": float(reference.var(0).sum()),
+    }
+    dice, n = np.random.default_rng(seed), len(own)
+    spread = []
+    for _ in range(BOOTSTRAPS):
+        rows, rival = dice.integers(0, n, n), each[dice.integers(0, len(each))]
+        spread.append(frechet(own[rows], reference) - frechet(rival[rows], reference))
+    told["after_beyond_random"] = interval(told["after"] - told["random"], np.array(spread))
+    return told
+
+
+def is_far(told: Mapping[str, Any]) -> bool:
+    """Whether an edit has moved pictures far from what the generator draws, by its `distances`.
+
+    Their growth is set against the spread, not against the distance before, which depends on how many samples are.
+    """
+    return bool(told["after"] - told["before"] > FAR * told["spread"])

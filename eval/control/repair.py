@@ -30,7 +30,7 @@ from describer.data.images import ImageSet, Preprocess
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
 from describer.eval.control.ablation import Progress, accuracies, by_class, checked, cuts, predictions
-from describer.eval.control.choice import ALL, WAYS, Chosen, named_units, random_units, told_units
+from describer.eval.control.choice import ALL, WAYS, Chosen, named_units, random_draws, told_units
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
 
@@ -244,6 +244,7 @@ class Search:
         """The best set of the first size that reaches the goal, else the best of all; DescriberError if none helps."""
         beam: list[tuple[Chosen, ...]] = [()]
         best: tuple[float, tuple[Chosen, ...]] = 0.0, ()
+        size = 0
         for size in range(1, min(self.plan.top, len(pool)) + 1):
             grown = {frozenset((*kept, each)): (*kept, each) for kept in beam for each in pool if each not in kept}
             ranked = self._ranked([*grown.values()])
@@ -257,8 +258,10 @@ class Search:
                 break
             beam = [kept for _, _, kept in ranked[: self.plan.beam]]
         if not best[1]:
-            message = f"Some unit must repair {self.plan.failure!r} at a cost of {self.plan.cost} or less"
-            raise DescriberError(f"{message}. Got none of {len(pool)} tried. Raise --cost or name other --layers.")
+            message = f"Some units must repair {self.plan.failure!r} at a cost of {self.plan.cost} or less"
+            got = f"none of {self.n_sets} sets of at most {size} of {len(pool)} units"
+            got = got if pool else "no unit whose slope speaks for a cut"
+            raise DescriberError(f"{message}. Got {got}. Raise --cost or name other --layers.")
         return list(best[1])
 
     def _ranked(self, sets: Sequence[tuple[Chosen, ...]]) -> list[tuple[float, float, tuple[Chosen, ...]]]:
@@ -300,8 +303,8 @@ def _effect(
     plan: RepairPlan,
 ) -> dict[str, Any]:
     """How often the mistake is made, and accuracy, before, after and with random units cut."""
-    ways: list[list[Edit]] = [[], cuts(chosen)]
-    ways += [cuts(random_units(atlas, chosen, plan.seed * 1000 + draw)) for draw in range(plan.draws)]
+    draws = random_draws(atlas, chosen, plan.seed, plan.draws)
+    ways = [[], *map(cuts, [chosen, *draws])]
     index, predicted = predictions(target, images, ways, plan.batch_size)
     own = truth[index]
     of_class = own == failure.wanted
@@ -309,6 +312,7 @@ def _effect(
     right = (predicted == own).astype(np.float64)
     return {
         "n": len(own),
+        "random_units": len(draws[0]) if draws else 0,
         "failure": {"n": int(of_class.sum()), **accuracies(made, plan.seed)},
         "accuracy": accuracies(right, plan.seed),
         "classes": by_class(right, own, target.class_names, plan.seed),

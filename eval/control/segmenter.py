@@ -17,7 +17,7 @@ from describer.data.concepts.computed import CARRIED
 from describer.data.concepts.labels import Names
 from describer.data.images import ImageSet
 from describer.errors import ConceptsError
-from describer.eval.control.choice import words
+from describer.eval.control.choice import asked, words
 from describer.scenesegmenter import carried_segmenter
 
 Labels = Mapping[str, Int[np.ndarray, "pictures height width"]]
@@ -65,9 +65,9 @@ class Segmenter:
 
     def concept(self, query: str) -> Concept | None:
         """The concept whose name's words all stand in the query; of several the longest name."""
-        asked = words(query)
+        wanted = asked(query)
         listed = [(cat, i) for cat, by_id in self.names.items() for i, name in enumerate(by_id) if name]
-        fitting = [(cat, i) for cat, i in listed if (own := words(self.names[cat][i])) and own <= asked]
+        fitting = [(cat, i) for cat, i in listed if (own := words(self.names[cat][i])) and own <= wanted]
         return max(fitting, key=lambda each: len(self.names[each[0]][each[1]]), default=None)
 
     def needed(self, query: str, option: str) -> Concept:
@@ -78,6 +78,10 @@ class Segmenter:
             message = f"{option} must be for a concept of the segmenter. Got {query!r}"
             raise ConceptsError(f"{message}. It has: {names}.")
         return concept
+
+    def is_learnt(self, category: str) -> bool:
+        """Whether a network names what is of the category, which knows only pictures like those it was trained on."""
+        return category != "color"
 
     def labels(self, pictures: UInt8[np.ndarray, "pictures height width 3"], category: str | None = None) -> Labels:
         """The first label of every pixel in every category; where only one is wanted, others may be left out."""

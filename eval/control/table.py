@@ -26,7 +26,7 @@ from torch import Tensor
 from describer.atlas import Atlas
 from describer.data.targets import Target, load_target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.choice import ALL, Chosen, choose_units, dissected, random_units, searched_units
+from describer.eval.control.choice import ALL, Chosen, choose_units, dissected, random_draws, searched_units
 from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import Pictures, edits_of
 from describer.eval.control.effects import DRAWS, MEASURES, Effect, compare, measure
@@ -81,6 +81,8 @@ def units_by_iou(atlas: Atlas, category: str, name: str, top: int, layers: Seque
     for layer in atlas.layers:
         if layers and not any(Path(layer).match(pattern) for pattern in layers):
             continue
+        if not dissection.has(layer):
+            continue  # described after the concepts were laid over the others
         laid = dissection.layer(layer)
         ious = global_ious(dissection.table, laid.counts)[:, column]
         units = laid.exemplars.unit_ids.tolist()
@@ -146,6 +148,9 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
     for way, find in ways.items():
         try:
             found = find()
+            if not found:
+                message = f"A unit must share pixels with {name}. Got none in layers that were laid over concepts"
+                raise AtlasError(f"{message}. Describe them with --concepts.")
             if plan.width:
                 n_found[way] = len(found)  # the others have as many to choose from
             chosen = bench.fewest(found, concept)
@@ -154,7 +159,7 @@ def row(bench: Bench, name: str) -> dict[str, Any]:
             continue
         effects[way] = bench.effect(chosen, concept)
         n_draws = 0 if way == "iou" else plan.draws
-        others = [random_units(bench.atlas, chosen, plan.seed * 1000 + draw) for draw in range(n_draws)]
+        others = random_draws(bench.atlas, chosen, plan.seed, n_draws)
         rivals = [bench.effect(units, concept) for units in others]
         told[way] = {"found_units": len(found), "units": [each.id for each in chosen]}
         told[way] |= compare(effects[way], rivals, plan.seed)
@@ -196,8 +201,8 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         if "found" in own:
             found.append(f"| {each['concept']} | {each['share']:.3f} | none: {own['found']} |" + " |" * 8)
             continue
-        cells = [each["concept"], f"{each['share']:.3f}", f"{len(own['units'])}, {len(iou['units'])}"]
-        cells += [_told(own[key]) for key in ("removed", "random_removed", "relabelled", "random_relabelled")]
+        cells = [each["concept"], f"{each['share']:.3f}", f"{len(own['units'])}, {len(iou.get('units', ()))}"]
+        cells += [_told(own.get(key)) for key in ("removed", "random_removed", "relabelled", "random_relabelled")]
         cells += [_told(iou.get("removed")), _told(each.get("words_to_iou"))]
         cells += [_told(own.get("inserted")), _told(own.get("random_inserted"))]
         if meant:

@@ -6,9 +6,10 @@ Nothing heavy is imported until a verb runs.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 app = typer.Typer()
 
@@ -31,10 +32,34 @@ Draws = Annotated[int, typer.Option(metavar="N", min=1, help="draws of random un
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="of samples, random units and intervals")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
+REPLAYED = ("--samples", "--out", "--device", "--json")
+"Options of edit that go with --replay."
+GONE_ON = ("--atlas", "--host", "--port", "--device")
+"Options of dials that go with --steps."
 
 
-@app.command(epilog="\b\nExample: describer edit my_gan.py:load --atlas gan --query brown --scale 0 --out edit.png")
+class Asking(TyperCommand):
+    """A verb that asks which options the command line has."""
+
+    context_class = typer.Context
+
+
+def _refuse_beside(ctx: typer.Context, option: str, fitting: tuple[str, ...]) -> None:
+    """DescriberError where the command line has options that this one would ignore."""
+    from describer.errors import DescriberError
+
+    sources = ((each.opts[0], ctx.get_parameter_source(each.name or "")) for each in ctx.command.params)
+    given = [name for name, source in sources if name.startswith("--") and source and source.name == "COMMANDLINE"]
+    if ignored := [name for name in given if name not in (option, *fitting)]:
+        message = f"{option} must come without what its file decides. Got {', '.join(ignored)}"
+        raise DescriberError(f"{message}. Leave that out, or begin without {option}.")
+
+
+@app.command(
+    cls=Asking, epilog="\b\nExample: describer edit my_gan.py:load --atlas gan --query brown --scale 0 --out edit.png"
+)
 def edit(
+    ctx: typer.Context,
     generator: Generator,
     atlas: Annotated[Path | None, typer.Option(metavar="ATLAS", help="folder made by describe")] = None,
     query: Query = None,
@@ -57,7 +82,8 @@ def edit(
     ] = None,
     samples: Annotated[int, typer.Option(metavar="N", min=1, help="samples shown")] = 16,
     measured: Annotated[
-        int | None, typer.Option(metavar="N", min=2, help="samples measured; default: those shown, at least 16")
+        int | None,
+        typer.Option(metavar="N", min=2, help="samples measured, never fewer than shown; default: 16"),
     ] = None,
     draws: Draws = 3,
     optimize: Annotated[
@@ -82,11 +108,14 @@ def edit(
     from describer.eval.control import edit as editing
     from describer.eval.control.figure import edit_figure
     from describer.eval.control.printing import effect_lines, print_edit, title_of
-    from describer.picture import save_picture
+    from describer.picture import check_picture, save_picture
 
-    target = load_target(generator, device=(place := device_of(device)))
+    if out is not None:
+        check_picture(out)
     if replay is not None:
-        result = editing.replay(target, editing.read_report(replay))
+        _refuse_beside(ctx, "--replay", REPLAYED)
+        report = editing.read_report(replay)
+        result = editing.replay(load_target(generator, device=device_of(device)), report)
     else:
         if atlas is None:
             raise DescriberError("edit must have an atlas of the generator. Got no --atlas. Make one by describe.")
@@ -107,6 +136,7 @@ def edit(
             optimize,
             penalty,
         )
+        target = load_target(generator, device=(place := device_of(device)))
         with terminal.progress_bars() as progress:
             result = editing.edit(target, Atlas.open(atlas), plan, place, progress)
     if as_json:
@@ -132,16 +162,23 @@ def ablate(
     ],
     query: Query = None,
     units: Units = None,
-    top: Top = 20,
+    top: Annotated[int | None, typer.Option(metavar="N", min=1, help="most units; default: 20, of --repair 8")] = None,
     min_score: MinScore = None,
     how: How = "words",
     layers: Layers = None,
     repair: Annotated[
         str | None, typer.Option(metavar="MISTAKE", help='seek units to cut against it: CLASS or "CLASS as OTHER"')
     ] = None,
-    goal: Annotated[float, typer.Option(metavar="SHARE", help="of the mistakes, for --repair")] = 0.5,
-    cost: Annotated[float, typer.Option(metavar="SHARE", help="accuracy that a repair may cost elsewhere")] = 0.01,
-    draws: Draws = 5,
+    goal: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="of the mistakes, for --repair; default: 0.5")
+    ] = None,
+    cost: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="accuracy that a repair may cost elsewhere; default: 0.01")
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="draws of random units to compare with; default: 5, of --repair 20"),
+    ] = None,
     seed: Seed = 0,
     export: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write weights, cuts and a one-file reader here")
@@ -159,32 +196,37 @@ def ablate(
     from describer.choices import device_of
     from describer.data.images import load_images
     from describer.data.targets import load_target
+    from describer.errors import DescriberError
     from describer.eval.control import ablation
+    from describer.eval.control import export as exporting
     from describer.eval.control import repair as repairing
     from describer.eval.control.printing import print_ablation, print_repair
     from describer.intervention import Edit
 
+    if repair is None and (goal is not None or cost is not None):
+        got = "--goal" if goal is not None else "--cost"
+        raise DescriberError(f"--goal and --cost must come with --repair. Got {got} without it. Add --repair.")
+    if export is not None:
+        exporting.refuse_foreign(export)
+    options: dict[str, Any] = {"query": query, "units": units, "min_score": min_score, "seed": seed, "how": how}
+    options["layers"] = tuple(pattern for text in layers or [] for pattern in text.split(","))
+    given = {"top": top, "draws": draws, "goal": goal, "cost": cost}
+    options |= {name: value for name, value in given.items() if value is not None}  # the plans have the defaults
+    plan = ablation.AblatePlan(**options) if repair is None else repairing.RepairPlan(repair, **options)
     target, opened = load_target(model, device=device_of(device)), Atlas.open(atlas)
-    patterns = tuple(pattern for text in layers or [] for pattern in text.split(","))
-    if repair is None:
-        plan = ablation.AblatePlan(query, units, top, min_score, patterns, draws, seed, how=how)
-    else:
-        mend = repairing.RepairPlan(repair, query, units, top, goal, cost, min_score, patterns, seed=seed, how=how)
     with terminal.progress_bars() as progress:
         images = load_images(data, target)
-        if repair is None:
+        if isinstance(plan, ablation.AblatePlan):
             report = ablation.ablate(target, opened, images, plan, progress)
         else:
-            report = repairing.repair(target, opened, images, mend, progress)
-    if export is not None:
-        from describer.eval.control.export import export as write
-
-        write(target, [Edit.from_json(told) for told in report["edits"]], export)
-        terminal.note(f"Patched model: {export}; `import reader; undo = reader.patch(model)` there.")
+            report = repairing.repair(target, opened, images, plan, progress)
     if as_json:
         terminal.print_json([report])
     else:
         (print_ablation if repair is None else print_repair)(report)
+    if export is not None:
+        exporting.export(target, [Edit.from_json(told) for told in report["edits"]], export)
+        terminal.note(f"Patched model: {export}; `import reader; undo = reader.patch(model)` there.")
 
 
 @app.command(epilog="\b\nExample: describer explain carried:scenes photo.png --atlas atlas --out why.png")
@@ -217,9 +259,11 @@ def explain(
     from describer.eval.control.figure import explanation_figure
     from describer.eval.control.printing import print_explanation
     from describer.eval.control.single import SinglePicture
-    from describer.picture import save_picture
+    from describer.picture import check_picture, save_picture
     from describer.view import SeenImages
 
+    if out is not None:
+        check_picture(out)
     target = load_target(model, device=device_of(device))
     images = load_images(image) if image.startswith("scenes:") else SinglePicture(image)
     plan = explanation.ExplainPlan(layer, class_name, top, steps, seed=seed)
@@ -277,8 +321,9 @@ def pick(
         print_picked(report)
 
 
-@app.command(epilog="\b\nExample: describer dials my_gan.py:load --atlas gan --samples 9")
+@app.command(cls=Asking, epilog="\b\nExample: describer dials my_gan.py:load --atlas gan --samples 9")
 def dials(
+    ctx: typer.Context,
     generator: Generator,
     *,
     atlas: AtlasOption,
@@ -293,7 +338,7 @@ def dials(
 ) -> None:
     """Turn words as dials in the browser.
 
-    A slider a description, samples, regions to paint, undo; the steps can be saved and repeated.
+    A slider a word, samples, regions to paint, undo; the steps can be saved and repeated.
     """
     from describer import terminal
     from describer.atlas import Atlas
@@ -303,9 +348,9 @@ def dials(
     from describer.eval.control.dials import Dials
     from describer.eval.control.edit import read_report
 
-    target, opened = load_target(generator, device=device_of(device)), Atlas.open(atlas)
     if steps is not None:
-        board = Dials.replay(target, read_report(steps), opened)
-    else:
-        board = Dials(target, opened, seed, samples, top, how)
+        _refuse_beside(ctx, "--steps", GONE_ON)
+        saved = read_report(steps)
+    target, opened = load_target(generator, device=device_of(device)), Atlas.open(atlas)
+    board = Dials(target, opened, seed, samples, top, how) if steps is None else Dials.replay(target, saved, opened)
     serve_dials(board, host, port, terminal.note)

@@ -199,12 +199,13 @@ class Watch:
 
     def __init__(self, target: Target, layer: str) -> None:
         self.target, self.layer = target, layer
-        self._seen: dict[str, Any] = {}
+        self._seen: dict[str, Tensor] = {}
         self._layout: UnitLayout | None = None
+        self._shape: tuple[int, ...] = ()
         self._device = next(target.model.parameters()).device
 
     def __enter__(self) -> "Watch":
-        self._context = observed(self.target.model, [self.layer], self._seen.__setitem__)
+        self._context = observed(self.target.model, [self.layer], self._see)
         self._context.__enter__()
         return self
 
@@ -215,10 +216,14 @@ class Watch:
         self, inputs: Float[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch units h w"]]:
         """Logits, and what the units gave."""
+        self._shape = tuple(inputs.shape[1:])
         logits = self.target.model(inputs.to(self._device))
+        return logits.float().cpu(), self._seen[self.layer].cpu()
+
+    def _see(self, name: str, output: Any) -> None:
         if self._layout is None:
-            self._layout = unit_layout(self.target.model, self.layer, self._seen[self.layer], tuple(inputs.shape[1:]))
-        return logits.float().cpu(), self._layout(self._seen[self.layer]).float().cpu()
+            self._layout = unit_layout(self.target.model, name, output, self._shape)
+        self._seen[name] = self._layout(output).float().clone()  # what follows may work in place
 
 
 def open_vision(

@@ -109,7 +109,7 @@ class Bag(nn.Module):
     def __init__(self):
         super().__init__()
         self.hidden = nn.Linear(2, 5)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.drop = nn.Dropout(0.5)
         self.out = nn.Linear(5, 2)
 

@@ -339,6 +339,10 @@ def test_edits_come_back_from_json(net, x, edit):
         ((1, 2), "replace", torch.zeros(3, 2, 5), None, "one a unit"),
         ((1,), "ablate", 0.0, torch.zeros(2, 3, dtype=torch.bool), "where must be floats"),
         ((1,), "ablate", 0.0, torch.zeros(3), "where must be floats"),
+        ((1,), "ablate", 0.0, torch.zeros(0, 3), "where must be floats"),
+        ((1,), "ablate", 0.0, torch.full((2, 3), 7.0), "in 0..1. Got 7 to 7"),
+        ((1,), "ablate", 0.0, torch.tensor([[0.5, -1.0]]), "in 0..1. Got -1 to 0.5"),
+        ((1,), "ablate", 0.0, torch.tensor([[0.5, torch.nan]]), "in 0..1. Got nan"),
     ],
 )
 def test_edits_that_say_nothing_are_refused(units, kind, value, where, told):

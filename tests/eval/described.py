@@ -20,7 +20,8 @@ from describer.search.describers import form_describers
 from describer.search.dissect import DissectSettings
 
 HERE = Path(__file__).parent
-PAINTER, SORTER, MISTAKEN = (f"{HERE / name}.py:make" for name in ("painter", "sorter", "mistaken"))
+NETS = ("painter", "sorter", "mistaken", "opposed")
+PAINTER, SORTER, MISTAKEN, OPPOSED = (f"{HERE / name}.py:make" for name in NETS)
 PURE = {"red": (220, 10, 20), "green": (10, 150, 30), "blue": (20, 30, 210)}
 
 

@@ -29,7 +29,7 @@ from describer.eval.control.export import export
 from describer.eval.control.printing import trust_cells
 from describer.intervention import Edit, edited
 from describer.probe import ProbeSettings
-from tests.eval.described import PAINTER, SORTER, describe_colors, write_photos
+from tests.eval.described import OPPOSED, PAINTER, SORTER, describe_colors, write_photos
 
 ROOT = Path(__file__).parents[2]
 
@@ -220,6 +220,32 @@ def test_contributions_are_complete_where_the_network_goes_around_the_layer():
     torch.testing.assert_close(found[4:5], alone, atol=1e-6, rtol=1e-4)
 
 
+def test_contributions_are_complete_where_the_network_goes_on_in_place():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(1)
+            self.a, self.norm, self.act = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.SiLU(inplace=True)
+            self.b, self.head = nn.Conv2d(5, 5, 3, padding=1), nn.Linear(5, 2)
+
+        def forward(self, x):
+            y = self.a(x)
+            z = self.norm(self.b(y))
+            z += y
+            return self.head(self.act(z).mean((2, 3)))
+
+    net = InPlace().eval().requires_grad_(False)
+    x = torch.rand(3, 3, 11, 13, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        y = net.a(x)
+        given, silent = net.norm(net.b(y)), torch.nn.functional.silu(y).mean((2, 3))
+        wanted = net.head(torch.nn.functional.silu(given + y).mean((2, 3)))
+    found, end, start = contributions(net, x, "norm", [1, 0, 1], steps=33)
+    torch.testing.assert_close(end, wanted[range(3), [1, 0, 1]])
+    torch.testing.assert_close(start, net.head(silent)[range(3), [1, 0, 1]])
+    torch.testing.assert_close(found.sum((1, 2, 3)), end - start, atol=1e-5, rtol=0)
+
+
 def test_a_prediction_through_its_units(target, atlas, photos):
     picture = load_images(str(photos / "green")).image(0)
     told = explain(target, atlas, picture, ExplainPlan(top=2))
@@ -230,10 +256,39 @@ def test_a_prediction_through_its_units(target, atlas, photos):
     assert told.regions.shape == (2, 8, 8) and told.regions[0][:, 1:].mean() > 0.8  # all but the grey rim
     json.dumps(told.report, allow_nan=False)
     assert explain(target, atlas, picture, ExplainPlan(class_name="0")).report["class"] == "red"
-    with pytest.raises(TargetError, match="It has 3: red, green, blue"):
-        explain(target, atlas, picture, ExplainPlan(class_name="dogs"))
+    assert explain(target, atlas, picture, ExplainPlan(class_name="Red")).report["class"] == "red"
+    with pytest.raises(TargetError, match=r"one of the network's 3 classes. Got 'grene'. Nearest: green"):
+        explain(target, atlas, picture, ExplainPlan(class_name="grene"))
     with pytest.raises(AtlasError, match="Nearest: layer1"):
         explain(target, atlas, picture, ExplainPlan(layer="layer9"))
+
+
+def test_units_that_raise_and_units_that_lower_a_class_are_cut_apart(tmp_path):
+    """Together their cuts cancel."""
+    photos = write_photos(tmp_path, {"red": 5, "green": 7, "blue": 3}, darkened)
+    target, images = load_target(OPPOSED), load_images(str(photos))
+    layers = ["layer1", "aside"]
+    atlas = describe(target, images, tmp_path / "opposed", [Judged("caption", 1, "r")], layers=layers,
+                     settings=ProbeSettings(k=3))  # fmt: skip
+    picture = load_images(str(photos / "green")).image(6)
+    told = explain(target, atlas, picture, ExplainPlan(layer="layer1", top=3)).report
+    x = target.preprocess(picture)[None]
+    seen = torch.relu(target.model.colors(x)).mean((2, 3))[0]
+    assert {unit["id"] for unit in told["units"]} == {"layer1:1", "layer1:4", "layer1:5"}
+    raising, lowering = told["verified"], told["verified_lowering"]
+    assert (raising["units"], lowering["units"]) == (1, 2) == (raising["random_units"], lowering["random_units"])
+    assert raising["drop"] == pytest.approx(3 * float(seen[1]), abs=1e-5) and raising["drop"] > 0.2
+    assert lowering["drop"] == pytest.approx(-30 * float(seen[4] + seen[5]), abs=1e-5) and lowering["drop"] < -0.2
+    for part in (raising, lowering):
+        assert part["random_drop"]["value"] == pytest.approx(0, abs=1e-6)  # none of the told ones
+    args = ["explain", OPPOSED, str(photos / "green" / "06.png"), "--atlas", str(atlas.path), "--top", "3"]
+    said = " ".join(CliRunner().invoke(app, [*args, "--layer", "layer1"]).stdout.split())
+    assert f"Without the 1 of these that raise it the logit falls by {raising['drop']:.3f}, without as many" in said
+    assert f"Without the 2 of these that lower it the logit rises by {-lowering['drop']:.3f}, without as many" in said
+    assert "(95 % of 20 draws: 0.000 to 0.000)" in said
+    done = CliRunner().invoke(app, [*args, "--layer", "aside"])
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "Got aside, without whose units the logit stays" in done.stderr
 
 
 class Judged:
@@ -280,6 +335,42 @@ def test_words_that_stand_are_told_before_withdrawn_ones(target, photos, tmp_pat
 # The verbs
 
 
+def test_all_units_of_a_layer_leave_none_to_compare_with(atlas, photos):
+    cut = ["ablate", SORTER, "--atlas", str(atlas.path), "--data", str(photos)]
+    everything = [*cut, "--units", ",".join(f"layer1:{unit}" for unit in range(7))]
+    told = json.loads(CliRunner().invoke(app, [*everything, "--json"]).stdout)
+    assert told["random_units"] == 0 and told["accuracy"]["after"]["value"] < 1
+    for name in ("random", "change_beyond_random"):
+        assert told["accuracy"][name] == told["classes"]["red"][name] == {"value": None, "low": None, "high": None}
+    assert "no random units to compare with" in CliRunner().invoke(app, everything).stdout
+    most = CliRunner().invoke(app, [*cut, "--units", ",".join(f"layer1:{unit}" for unit in range(5)), "--draws", "2"])
+    assert "random: 2 draws of 2 units, all that are left" in " ".join(most.stdout.split()), most.stderr
+
+
+def test_an_export_replaces_nothing_but_an_export(atlas, photos, tmp_path):
+    cut = ["ablate", SORTER, "--atlas", str(atlas.path), "--units", "layer1:0", "--draws", "1", "--data"]
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "model.safetensors").write_bytes(b"precious")
+    done = CliRunner().invoke(app, [*cut, "nowhere", "--export", str(own)])  # before anything is read
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.output
+    assert f"Got {own} with another model.safetensors. Name another folder." in done.stderr
+    (own / "patch.json").write_text("[]")
+    assert CliRunner().invoke(app, [*cut, "nowhere", "--export", str(own)]).stderr == done.stderr
+    assert (own / "model.safetensors").read_bytes() == b"precious"
+    for _ in range(2):
+        done = CliRunner().invoke(app, [*cut, str(photos), "--export", str(tmp_path / "fresh")])
+        assert done.exit_code == 0, done.stderr
+
+
+def test_an_export_that_fails_leaves_the_report(atlas, photos, tmp_path):
+    (tmp_path / "file").write_text("")
+    cut = ["ablate", SORTER, "--atlas", str(atlas.path), "--data", str(photos), "--units", "layer1:0", "--draws", "1"]
+    done = CliRunner().invoke(app, [*cut, "--json", "--export", str(tmp_path / "file" / "patched")])
+    assert done.exit_code == 2 and json.loads(done.stdout)["random_units"] == 1
+    assert done.stderr.endswith("could not be written: Not a directory. Make the folder writable, then export again.\n")
+
+
 def test_the_verbs(atlas, photos, tmp_path):
     run = CliRunner().invoke
     cut = ["ablate", SORTER, "--atlas", str(atlas.path), "--data", str(photos), "--query", "green", "--top", "1"]
@@ -291,6 +382,9 @@ def test_the_verbs(atlas, photos, tmp_path):
         "reader.py",
     ]
     assert json.loads(run(app, [*cut, "--json"]).stdout)["classes"]["green"]["after"]["value"] == 0
+    for option in ("--goal", "--cost"):
+        done = run(app, [*cut, option, "0.2"])
+        assert (done.exit_code, done.stdout) == (2, "") and f"Got {option} without it" in done.stderr
     why = ["explain", SORTER, str(photos / "blue" / "01.png"), "--atlas", str(atlas.path)]
     done = run(app, [*why, "--out", str(tmp_path / "why.png")])
     assert done.exit_code == 0 and "blue" in done.stdout, done.stderr

@@ -1,7 +1,9 @@
 """Words as dials: what each step does, taken back and done again, and the same pictures from JSON alone."""
 
 import json
+import shutil
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,10 +11,13 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from describer.errors import AtlasError, DescriberError, ImagesError
+from describer.atlas import Atlas
+from describer.errors import AtlasError, DescriberError, ImagesError, TargetError
+from describer.eval.control.choice import choose_units
 from describer.eval.control.dialpage import SLIDERS, make_dialboard
 from describer.eval.control.dials import Dials, packed, unpacked
 from describer.eval.control.drawing import Samples
+from describer.eval.control.sayable import sayable
 from describer.intervention import Edit
 
 
@@ -112,10 +117,122 @@ def test_replayed_from_json_alone(target, atlas, dials):
 
 def test_what_can_be_said_and_seen(dials):
     names = dict(dials.names())
-    assert {"brown", "red", "green"} <= set(names) and sum(names.values()) <= 11
+    assert {"brown", "red", "green"} <= set(names) and set(names.values()) == {1}  # as top is 1
     assert dials.image(40).size == (3 * 42 - 2, 3 * 42 - 2) and dials._repr_png_().startswith(b"\x89PNG")
     mask = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
     assert np.array_equal(unpacked(packed(mask)), mask)
+
+
+def test_words_are_counted_as_they_find_units(target, atlas):
+    for top in (2, 5):
+        for name, n in Dials(target, atlas, top=top).names():
+            assert n == len(choose_units(atlas, name, top))
+    counts = [n for _, n in sayable(atlas, 100)]
+    assert counts == sorted(counts, reverse=True) and max(counts) > 2
+    assert set(dict(Dials(target, atlas, top=100, how="meaning").names()).values()) == {11}
+
+
+class Said(Atlas):
+    """An atlas in which other things are said of the units, each withdrawn or not."""
+
+    texts: ClassVar = {
+        "material:night_sky AND NOT boat": True,
+        "two brown boats": False,
+        "a boat of wood": True,
+        "boats": False,
+        "": False,
+    }
+
+    def units(self, layer=None):
+        rows = super().units(layer)[: len(self.texts)]
+        return [
+            row | {"description": None if gone else text, "withdrawn": text if gone else None}
+            for row, (text, gone) in zip(rows, self.texts.items(), strict=True)
+        ]
+
+
+def test_words_of_forms_count_and_those_that_were_withdrawn(target, atlas, tmp_path):
+    shutil.copytree(atlas.path, tmp_path / "atlas", ignore=shutil.ignore_patterns("concepts"))
+    board = Dials(target, Said.open(tmp_path / "atlas"))
+    names, single = board.names(), ("brown", "night", "sky", "two", "wood")
+    assert names == [("boats", 3), *((name, 1) for name in single)]
+    for name, n in names:
+        assert sum(map(len, board.set(name, 1).steps[-1].units.values())) == n
+
+
+def test_a_move_that_is_refused_changes_nothing(target, dials):
+    dials.set("brown", 0).set("red", 3)
+    dials.undo()
+    steps, told = dials.steps, dials.told()
+    for move in (
+        lambda: dials.set("brown", 1e39),
+        lambda: dials.set("bwon", 0),
+        lambda: dials.set("green", 1e39),
+    ):
+        with pytest.raises(DescriberError):
+            move()
+        assert dials.steps == steps and dials.undone == 1 and dials.told() == told
+    assert np.array_equal(dials.pictures(), drawn(target, [Edit("layer1", (0,), "ablate")]))
+    assert dials.redo() and dials.values == {"brown": 0.0, "red": 3.0}
+
+
+def test_a_redo_that_cannot_be_drawn_is_refused(target, dials):
+    told = dials.set("brown", 2).told()
+    told["steps"][0]["value"] = 1e39
+    board = Dials.replay(target, {**told, "done": 0, "pictures": Dials(target, None, 4, 7).told()["pictures"]})
+    with pytest.raises(TargetError, match="finite"):
+        board.redo()
+    assert board.steps == () and board.undone == 1 and np.array_equal(board.pictures(), board.before)
+
+
+def test_a_box_from_json(dials):
+    box = json.loads("[5, 10, 15.5, 20]")
+    assert dials.paint("red", box).paint("red", tuple(box)).steps[0] == dials.steps[1]
+    for other in ([0, 0, 5], [0, 0, 5, 99], [0, 0, float("nan"), 5], []):
+        with pytest.raises(ImagesError, match="A box must be"):
+            dials.paint("red", other)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1.5, -0.1, 0.0])
+def test_masks_that_are_no_shares(dials, value):
+    mask = np.zeros((20, 20), np.float32)
+    mask[3, 4] = value
+    with pytest.raises(ImagesError, match="must lie in"):
+        dials.paint("red", mask)
+
+
+def test_a_transparent_picture_paints_nothing(dials):
+    half = Image.new("RGBA", (20, 20), (255, 255, 255, 0))
+    half.paste((255, 255, 255, 255), (0, 0, 20, 10))
+    mask = unpacked(dials.paint("red", half).steps[0].mask)
+    assert (mask[:10] == 255).all() and (mask[10:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *({"n": "x"}, {"n": 0}, {"seed": -1}, {"seed": None}, {"top": 0}, {"how": []}, {"done": "all"}),
+        *({"generator": {"fingerprint": "1"}}, {"steps": None}, {"steps": [1]}),
+    ],
+)
+def test_steps_that_are_none(target, dials, broken):
+    with pytest.raises(DescriberError):
+        Dials.replay(target, dials.told() | broken)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *({"thresholds": {}}, {"thresholds": {"layer1": []}}, {"thresholds": None}, {"kind": "cut"}),
+        *({"units": {"layer1": ["x"]}}, {"units": {"layer1": [99]}}),
+        *({"value": "much"}, {"mask": 5}, {"sample": "all"}),
+    ],
+)
+def test_a_step_that_is_none(target, dials, broken):
+    told = dials.paint("red", (0, 0, 5, 5)).told()
+    told["steps"][0] |= broken
+    with pytest.raises(DescriberError):
+        Dials.replay(target, json.loads(json.dumps(told)))
 
 
 def test_refusals(target, atlas, dials):
@@ -172,5 +289,10 @@ def test_what_the_page_refuses(dials):
         answer = page.post(f"/api/{path}", json=body)
         assert answer.status_code == 422 and told in answer.json()["error"]
     assert page.get("/api/state").json()["steps"] == []
+    page.post("/api/set", json={"words": "brown", "value": 2})
+    before = page.post("/api/undo", json={}).json()
+    assert page.post("/api/set", json={"words": "brown", "value": 1e39}).status_code == 422
+    assert page.get("/api/state").json() == before and (before["steps"], before["undone"]) == ([], 1)
+    assert page.post("/api/redo").json()["values"] == {"brown": 2.0}
     assert page.post("/api/undo", headers={"origin": "http://elsewhere"}).status_code == 403
     assert page.get("/", headers={"host": "elsewhere"}).status_code == 421

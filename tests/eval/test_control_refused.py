@@ -1,5 +1,6 @@
 """What an edit refuses, as a person meets it: one line on stderr, nothing on stdout, exit 2."""
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from describer.cli import app
 from describer.data.images import load_images
 from describer.describe import describe
 from describer.description import Description
+from describer.eval.control.edit import EditPlan, edit
 from describer.probe import ProbeSettings
 from tests.eval.described import PAINTER
 
@@ -60,11 +62,56 @@ def test_edits_that_cannot_be_done(atlas, options, told):
 
 
 def test_a_mask_of_another_aspect(atlas, tmp_path):
-    Image.new("L", (30, 20)).save(tmp_path / "wide.png")
+    Image.new("L", (30, 20), 255).save(tmp_path / "wide.png")
     said = refused(
         "edit", PAINTER, "--atlas", str(atlas.path), "--query", "brown", "--where", str(tmp_path / "wide.png")
     )
     assert "aspect of the pictures, 20x20. Got 30x20" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--query", "brown", "--out", "x.foo"], "an ending that stands for no kind of picture: '.foo'"),
+        (["--query", "brown", "--out", "nowhere/x.png"], "a folder that is not there"),
+        (["--query", "brown", "--out", ""], "no file's name"),
+        (["--query", "brown", "--how", "trial", "--scale", "4"], "whole cuts do. Got --scale 4"),
+        (["--query", "brown", "--how", "trial", "--where", "class:red"], "whole cuts do. Got --where"),
+        (["--replay", "w.json", "--scale", "0", "--query", "brown"], "file decides. Got --atlas, --query, --scale."),
+    ],
+)
+def test_what_is_refused_before_anything_is_loaded(options, told):
+    assert told in refused("edit", "nowhere.py:make", "--atlas", "nowhere", *options)
+
+
+def test_dials_that_ignore_options():
+    said = refused("dials", "nowhere.py:make", "--atlas", "nowhere", "--steps", "steps.json", "--seed", "0")
+    assert "--steps must come without what its file decides. Got --seed." in said
+
+
+@pytest.fixture(scope="module")
+def report(target, atlas):
+    plan = EditPlan(query="brown", top=1, samples=3, draws=1)
+    return json.loads(json.dumps(edit(target, atlas, plan).report))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda report: [report], "a list instead of an object"),
+        (lambda report: {**report, "mask": [[1.0, 0.0], [1.0]]}, "what edit --json prints"),
+        (lambda report: {**report, "mask": [1.0]}, "a mask of another kind"),
+        (lambda report: {**report, "plan": {**report["plan"], "seed": -4}}, "seed 0 or more"),
+        (lambda report: {**report, "plan": {**report["plan"], "samples": 2.5}}, "what edit --json prints"),
+        (lambda report: {name: value for name, value in report.items() if name != "effect"}, "without 'effect'"),
+        (lambda report: {**report, "quality": {"before": 1.0}}, "without 'after'"),
+        (lambda report: {**report, "units": 3}, "what edit --json prints"),
+        (lambda report: {**report, "generator": "other"}, "what edit --json prints"),
+    ],
+)
+def test_reports_that_are_none(report, tmp_path, change, told):
+    (tmp_path / "report.json").write_text(json.dumps(change(report)))
+    assert told in refused("edit", PAINTER, "--replay", str(tmp_path / "report.json"))
 
 
 def test_a_query_that_all_units_answer(vague):

@@ -137,6 +137,14 @@ def test_the_smallest_set_against_brute_force(target, photos, truth):
     assert sorted(each.unit for each in found) == [4, 5] and [len(step["units"]) for step in search.steps] == [1, 2]
 
 
+def test_what_was_tried_in_vain_is_counted(target, photos, truth):
+    search = Search(target, load_images(str(photos)), truth, Failure(1, None), RepairPlan("green"))
+    with pytest.raises(DescriberError, match="Got none of 6 sets of at most 2 of 3 units"):
+        search.grow([UNITS[unit] for unit in (0, 3, 6)])
+    with pytest.raises(DescriberError, match="Got no unit whose slope speaks for a cut"):
+        search.grow([])
+
+
 def test_a_mistake_is_mended_on_pictures_that_were_not_searched(target, atlas, photos):
     report = repair(target, atlas, load_images(str(photos)), RepairPlan("green as blue", draws=5))
     assert sorted(unit["id"] for unit in report["units"]) == ["layer1:4", "layer1:5"] and report["repaired"]
@@ -171,4 +179,8 @@ def test_the_verb(atlas, photos, tmp_path):
     assert done.exit_code == 0 and "100% repaired there, as wanted" in done.stdout, done.stderr
     cut = json.loads((tmp_path / "mended" / "patch.json").read_text())["cuts"]
     assert [(each["layer"], sorted(each["units"])) for each in cut] == [("layer1", [4, 5])]
-    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["repaired"]
+    plan, told = RepairPlan("green"), json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert told["repaired"] and told["test"]["random_units"] == 2
+    assert (told["plan"]["draws"], told["plan"]["top"]) == (plan.draws, plan.top)
+    told = json.loads(CliRunner().invoke(app, [*words, "--json", "--draws", "2", "--top", "3", "--goal", "0.3"]).stdout)
+    assert [told["plan"][name] for name in ("draws", "top", "goal", "cost")] == [2, 3, 0.3, plan.cost]

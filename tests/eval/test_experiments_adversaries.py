@@ -20,7 +20,7 @@ from describer.errors import ImagesError
 from describer.eval.experiments.adversaries import find, said_classes, strongest_units
 from describer.eval.experiments.pasting import Paster, enlarged, log_odds, pasted
 from describer.eval.experiments.proposals import Proposal, literals, propose
-from describer.eval.experiments.subject import FewerConcepts, text_subject, vision_subject
+from describer.eval.experiments.subject import FewerConcepts, Watch, text_subject, vision_subject
 from describer.eval.experiments.trials import Trial, Tried, by_proposal, judge
 from describer.eval.experiments.wording import WordEditor, true_of
 from describer.search.dissect import DissectSettings
@@ -182,7 +182,7 @@ class Amounts(nn.Module):
 
     def forward(self, x):
         """Logits."""
-        return self.classes(self.units(x).relu().mean((2, 3)))
+        return self.classes(self.units(x).relu_().mean((2, 3)))
 
 
 def preprocess(image):
@@ -229,6 +229,14 @@ def test_a_trial_is_what_pasting_by_hand_gives(vision):
         assert (int(logits.argmax()) == 2) == trial.proposed.flipped
         before = torch.from_numpy(subject.logits[trial.index])[None]
         assert float(log_odds(logits, 2) - log_odds(before, 2)) == pytest.approx(trial.proposed.gained, abs=1e-5)
+
+
+def test_what_units_gave_is_kept_before_what_works_in_place(vision):
+    target, x = vision[0], torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    with Watch(target, "units") as watch:
+        logits, maps = watch(x)
+    assert torch.equal(maps, target.model.units(x)) and (maps < 0).any()
+    torch.testing.assert_close(logits, target.model(x))
 
 
 def test_pictures_must_be_those_of_the_concepts(vision):

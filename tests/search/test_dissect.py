@@ -31,11 +31,11 @@ from torchvision.transforms import v2
 
 def load():
     torch.manual_seed(0)
-    stem = nn.Sequential(nn.Conv2d(3, 5, 5, 3), nn.ReLU())
+    stem = nn.Conv2d(3, 5, 5, 3)
     body = nn.Sequential(nn.Conv2d(5, 7, 3, 2), nn.ReLU())
     nn.init.constant_(body[0].weight[3], 0.0)
     nn.init.constant_(body[0].bias[3:4], -1.0)
-    model = nn.Sequential(OrderedDict([("stem", stem), ("body", body)]))
+    model = nn.Sequential(OrderedDict([("stem", stem), ("act", nn.ReLU(inplace=True)), ("body", body)]))
     return model, v2.Compose([v2.Resize(47), v2.CenterCrop((41, 43)), v2.ToImage(), v2.ToDtype(torch.float32, True)])
 """
 SETTINGS = DissectSettings(quantile=0.9, size=29, k=3, n_shifts=2, batch_size=4)
@@ -84,7 +84,8 @@ def slow(target: Target, concepts: ConceptSet) -> dict[str, np.ndarray]:
             x = target.preprocess(concepts.images.image(index))[None]
             for name, module in target.model.named_children():
                 x = module(x)
-                maps[name].append(x[0])
+                if name in maps:
+                    maps[name].append(x[0].clone())  # what follows the stem works in place
     found = {}
     for name, of_layer in maps.items():
         masks = np.zeros((LAYERS[name], len(of_layer), 28, 29), bool)

@@ -28,6 +28,7 @@ def load():
     torch.manual_seed(0)
     net = nn.Sequential()
     net.add_module("stem", nn.Conv2d(3, 7, 5, stride=4))
+    net.add_module("act", nn.ReLU(inplace=True))
     net.add_module("last", nn.Conv2d(7, 11, 3, stride=2))
     return net, transforms.Compose([transforms.Resize((41, 43)), transforms.ToTensor()]), None
 """
@@ -48,7 +49,7 @@ def peaks_of(target: Target, picture: Image.Image) -> dict[str, list[float]]:
     assert target.preprocess is not None
     with torch.no_grad():
         stem = target.model.stem(target.preprocess(picture)[None])  # type: ignore[operator]
-        last = target.model.last(stem)  # type: ignore[operator]
+        last = target.model.last(stem.relu())  # type: ignore[operator]
     return {"stem": stem.amax((0, 2, 3)).tolist(), "last": last.amax((0, 2, 3)).tolist()}
 
 

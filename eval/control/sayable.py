@@ -1,0 +1,69 @@
+"""What can be said of an atlas's units: single words and names of concepts, and how many units each finds.
+
+    sayable(Atlas.open("gan"), top=20)[:3]           # [("tree", 20), ("window", 20), …], the most frequent first
+
+A word finds the units that `choose_units` finds: those whose descriptions say it, withdrawn or not, and those of which
+it is among the best concepts by IoU. All words are counted at once, since a query reads the whole atlas.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from describer.atlas import Atlas
+from describer.eval.control.choice import FAIR, NEXT_BEST, WORD, dissected, said, words
+from describer.modes import JOINING
+from describer.search.iou import global_ious
+
+CATEGORY = re.compile(r"[^\W_]+:(?=\w)")
+Said = tuple[str, int, frozenset[str]]
+"Layer, unit, and the words of one text that is said of it."
+
+
+def sayable(atlas: Atlas, top: int) -> list[tuple[str, int]]:
+    """Words and how many units `choose_units` gives for them, at most `top`; those that most units answer first.
+
+    Words that all units answer, which `choose_units` refuses, are left out.
+    """
+    rows = atlas.units()
+    n_units, names = len({row["id"] for row in rows}), dict[frozenset[str], str]()
+    told: list[Said] = [(row["layer"], row["unit"], frozenset(words(said(row)))) for row in rows]
+    for name, concepts in _next_best(atlas):
+        names.setdefault(frozenset(words(name)), name)
+        told += concepts
+    spoken = Counter(word for row in rows for word in WORD.findall(CATEGORY.sub(" ", said(row)).lower()))
+    for word, _ in spoken.most_common():
+        names.setdefault(frozenset(words(word)), word)
+    texts: defaultdict[str, set[Said]] = defaultdict(set)
+    for text in told:
+        for word in text[2]:
+            texts[word].add(text)
+    found = []
+    for key, name in names.items():
+        if key and not key <= JOINING:
+            n = len({text[:2] for text in set.intersection(*(texts[word] for word in key))})
+            if n and not top < n == n_units:
+                found.append((name, n))
+    return [(name, min(n, top)) for name, n in sorted(found, key=lambda each: (-each[1], each[0]))]
+
+
+def _next_best(atlas: Atlas) -> Iterator[tuple[str, list[Said]]]:
+    """Every concept of the atlas's dissection, plain, with the units of which it is among the first by IoU."""
+    laid = dissected(atlas)
+    if laid is None:
+        return
+    plain = [name.replace("_", " ").rpartition(":")[2] for name in laid.table.names]
+    found: list[list[Said]] = [[] for _ in plain]
+    for layer in atlas.layers:
+        if not laid.has(layer):
+            continue
+        units = laid.layer(layer)
+        ious = global_ious(laid.table, units.counts)  # (units, concepts)
+        ranked = -np.sort(-ious, axis=1)[:, :NEXT_BEST]
+        least = np.maximum(ranked[:, -1], FAIR * ranked[:, 0])[:, None]
+        ids = units.exemplars.unit_ids.tolist()
+        for row, column in np.argwhere((ious > 0) & (ious >= least)).tolist():
+            found[column].append((layer, ids[row], frozenset(words(plain[column]))))
+    yield from zip(plain, found, strict=True)
