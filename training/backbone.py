@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from describer.backbone import PyramidBackbone
+from describer.errors import RecipeError
 from describer.training.corpus import Corpus
 from describer.training.fit import fit
 from describer.training.photographs import read_photographs
@@ -75,6 +76,8 @@ class BackboneRecipe:
 
         photos = read_photographs(under(self.data, self.photographs), self.folds)
         teacher = load_target(under(self.data, self.teacher))
+        if teacher.preprocess is None:
+            raise RecipeError(f"teacher must look at pictures. Got {self.teacher}, a generator. Name a classifier.")
         views = look(
             photos,
             teacher.model,

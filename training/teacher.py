@@ -21,12 +21,16 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.progress import track
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from describer.data.images import Preprocess
 from describer.files import write_atomically
+from describer.hooks import observed
 from describer.training.photographs import Photograph
 from describer.training.precision import bfloat16_pays
 
+SIDE = 224
+"Of the teacher's input, pixels."
 KEY, SEEN, BASES = "key.json", "seen.json", "bases.safetensors"
 "What the views are of, how many the teacher has seen, and what its maps are projected on."
 
@@ -79,8 +83,8 @@ def cut_views(photo: Photograph, index: int, settings: ViewSettings) -> list[Ima
 
 def look(
     photos: Sequence[Photograph],
-    model: torch.nn.Module,
-    preprocess,
+    model: nn.Module,
+    preprocess: Preprocess,
     layers: Sequence[str],
     settings: ViewSettings,
     cache: Path,
@@ -113,7 +117,12 @@ def look(
 
 
 def _begin(
-    cache: Path, key: dict[str, Any], photos: Sequence[Photograph], model: torch.nn.Module, preprocess, n_views: int
+    cache: Path,
+    key: dict[str, Any],
+    photos: Sequence[Photograph],
+    model: nn.Module,
+    preprocess: Preprocess,
+    n_views: int,
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:
     """The bases that maps are projected on and how many views have been seen; what is of another key begins anew."""
     layers, settings = key["layers"], ViewSettings(**key["settings"])
@@ -167,29 +176,23 @@ def _batches(
 
 
 @torch.inference_mode()
-def _forward(model, preprocess, views, layers):
+def _forward(
+    model: nn.Module, preprocess: Preprocess, views: Sequence[Image.Image], layers: Sequence[str]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Maps of the layers, and logits, float32."""
     maps: dict[str, Tensor] = {}
-    hooks = [
-        model.get_submodule(layer).register_forward_hook(
-            lambda _m, _i, out, layer=layer: maps.__setitem__(
-                layer, out.float().clone()
-            )  # what follows may work in place
-        )
-        for layer in layers
-    ]
-    try:
-        side = 224
-        batch = torch.stack([preprocess(view.resize((side, side), Image.Resampling.BICUBIC)) for view in views])
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
-            logits = model(batch.to(memory_format=torch.channels_last))
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+    def keep(name: str, out: Tensor) -> None:
+        maps[name] = out.float().clone()  # what follows may work in place
+
+    batch = torch.stack([preprocess(view.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for view in views])
+    with observed(model, layers, keep), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
+        logits = model(batch.to(memory_format=torch.channels_last))
     return maps, logits.float()
 
 
 def _sample_maps(
-    photos: Sequence[Photograph], model: torch.nn.Module, preprocess, layers: Sequence[str], n_photos: int = 768
+    photos: Sequence[Photograph], model: nn.Module, preprocess: Preprocess, layers: Sequence[str], n_photos: int = 768
 ) -> tuple[dict[str, Float[Tensor, "positions channels"]], int]:
     """Places of maps of some photographs, and how many classes the teacher tells."""
     chosen = photos[:: max(1, len(photos) // n_photos)]

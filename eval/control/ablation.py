@@ -24,7 +24,7 @@ from describer.data.classes import class_labels
 from describer.data.images import ImageSet
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError, TargetError
-from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_draws
+from describer.eval.control.choice import WAYS, Chosen, by_layer, named_units, random_draws, refuse_beside_units
 from describer.eval.control.interval import interval
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
@@ -57,6 +57,7 @@ class AblatePlan:
             raise DescriberError("An ablation must have --query or --units. Got both or none. Give one.")
         if self.how not in WAYS:
             raise DescriberError(f"how must be {' or '.join(WAYS)}. Got {self.how!r}. Correct it.")
+        refuse_beside_units(self.units, self.how, self.min_score, self.layers)
 
 
 def checked(target: Target, atlas: Atlas) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from describer.atlas import Atlas
 from describer.data.nouns import singular
-from describer.errors import AtlasError
+from describer.errors import AtlasError, DescriberError
 from describer.search.dissection import Dissection
 from describer.search.iou import global_ious
 
@@ -219,6 +219,14 @@ def words(text: str) -> set[str]:
 def asked(query: str) -> set[str]:
     """The words that a query asks for, without what it denies."""
     return words(DENIED.sub(" ", query))
+
+
+def refuse_beside_units(units: str | None, how: str, min_score: float | None, layers: Sequence[str]) -> None:
+    """DescriberError where units are chosen by hand and something else chooses too."""
+    given = {"--how": how != "words", "--min-score": min_score is not None, "--layers": bool(layers)}
+    if units is not None and any(given.values()):
+        got = ", ".join(name for name, is_given in given.items() if is_given)
+        raise DescriberError(f"--units must be all that chooses units. Got {got} too. Leave one out.")
 
 
 def named_units(atlas: Atlas, text: str) -> list[Chosen]:

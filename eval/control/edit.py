@@ -25,7 +25,16 @@ from describer import __version__
 from describer.atlas import Atlas
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.choice import ALL, WAYS, Chosen, by_layer, choose_units, named_units, random_units
+from describer.eval.control.choice import (
+    ALL,
+    WAYS,
+    Chosen,
+    by_layer,
+    choose_units,
+    named_units,
+    random_units,
+    refuse_beside_units,
+)
 from describer.eval.control.drawing import Samples
 from describer.eval.control.effects import DRAWS, compare, measure, shares, takes_away
 from describer.eval.control.printing import edit_lines
@@ -94,6 +103,9 @@ class EditPlan:
             got = f"--scale {self.scale}" if self.scale != "0" else "--where"
             message = f"--how {TRIAL} must choose by what whole cuts do. Got {got}"
             raise DescriberError(f"{message}. Leave it out, or find units by words.")
+        refuse_beside_units(self.units, self.how, self.min_score, self.layers)
+        if self.penalty != EditPlan.penalty and not self.optimize:
+            raise DescriberError(f"--penalty must come with --optimize. Got {self.penalty:g} alone. Leave it out.")
         if self.optimize and (self.query is None or self.scale not in ("0", "insert")):
             got = f"scale {self.scale!r}" if self.query is not None else "--units"
             raise DescriberError(f"--optimize must have --query and a scale of 0 or insert. Got {got}. Correct it.")

@@ -30,7 +30,7 @@ from describer.data.images import ImageSet, Preprocess
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
 from describer.eval.control.ablation import Progress, accuracies, by_class, checked, cuts, predictions
-from describer.eval.control.choice import ALL, WAYS, Chosen, named_units, random_draws, told_units
+from describer.eval.control.choice import ALL, WAYS, Chosen, named_units, random_draws, refuse_beside_units, told_units
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
 
@@ -77,6 +77,7 @@ class RepairPlan:
             raise DescriberError("A repair must seek in --query or in --units. Got both. Give one, or none.")
         if self.how not in WAYS:
             raise DescriberError(f"how must be {' or '.join(WAYS)}. Got {self.how!r}. Correct it.")
+        refuse_beside_units(self.units, self.how, self.min_score, self.layers)
 
 
 @dataclass(frozen=True)

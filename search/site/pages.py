@@ -35,6 +35,10 @@ POLICY = (
 "The content security policy of a server's pages: nothing but what the server itself has."
 
 
+LATENTS = "latents:"
+"Begins the name of the images that a generator draws itself."
+
+
 class Pages:
     """Renders the pages of one atlas."""
 
@@ -57,6 +61,9 @@ class Pages:
         thumbs = self._thumbs([each.card for each in found or ()])
         results = None if found is None else list(zip(found, thumbs, strict=True))
         told = {"q": "", "layer": "", "how": "fused", "least": "", "fault": "", "picture": ""} | asked
+        meta = self._library.meta
+        told["generator"] = meta.model.name if meta.images.name.startswith(LATENTS) else ""
+        told["folder"] = self._library.path.name
         return self._page(
             "home.html", links, layers=layers, maps=maps, results=results, ways=WAYS, orders=ORDERS, **told
         )

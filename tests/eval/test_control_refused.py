@@ -50,6 +50,8 @@ def refused(*arguments):
         (["--query", "bwon"], "none of 11 does. The nearest descriptions: brown"),
         (["--query", "and"], "must have words"),
         (["--query", "brown", "--units", "layer1:0"], "Got both or none"),
+        (["--units", "layer1:1", "--min-score", ".1", "--how", "meaning"], "Got --how, --min-score too"),
+        (["--query", "brown", "--penalty", ".3"], "must come with --optimize"),
         (["--units", "layer1:11"], "Got 11 of 11 described. Nearest: layer1:8"),
         (["--query", "brown", "--where", "class:boats"], "It has: black"),
         (["--query", "brown", "--where", "nowhere.png"], "mask picture or class:NAME"),

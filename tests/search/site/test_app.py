@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from markupsafe import escape
 from PIL import Image
 
 from describer.atlas import Atlas
 from describer.description import Description
 from describer.errors import AtlasError, DescriberError
-from describer.manifest import LayerEntry
+from describer.manifest import LayerEntry, Source
 from describer.search.answers import COSINE
 from describer.search.site.app import make_app, run_app
 from describer.search.site.finding import Finder
@@ -57,6 +58,16 @@ def test_pages_answer(client: TestClient, address: str) -> None:
     page = Markup(done.text)
     assert [tag for tag, _ in page.tags if tag in ("h1", "main", "title", "html")] == ["html", "title", "main", "h1"]
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_pages_of_a_generator_lead_to_its_dials(client: TestClient, tmp_path: Path) -> None:
+    drawn = replace(make_manifest(layers=("stem",)), images=Source("latents:9:2", "latents-1"))
+    drawn = replace(drawn, model=Source(f"my_gan.py:{HOSTILE}", "model-1"))
+    Atlas.create(tmp_path / "faces", drawn).close()
+    page = TestClient(make_app(tmp_path / "faces", finder=WordFinder), base_url=HERE).get("/").text
+    assert f"describer dials {escape(drawn.model.name)} --atlas faces" in page
+    assert 'type="file"' not in page  # no picture can be shown to it
+    assert "describer dials" not in client.get("/").text and 'type="file"' in client.get("/").text
 
 
 @pytest.mark.parametrize(("layer", "unit"), UNITS)
