@@ -14,13 +14,14 @@ do the next best concepts of a unit, by the IoU that the atlas's dissection keep
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from describer.atlas import Atlas
 from describer.data.nouns import singular
@@ -129,27 +130,44 @@ def _nearest(atlas: Atlas, query: str, rows: Sequence[Mapping[str, Any]]) -> lis
     return get_close_matches(query, sorted(texts | names | single), 3, 0.0)
 
 
-def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
-    """Units of which a concept that says all words is among the first by IoU."""
+@dataclass(frozen=True, eq=False)
+class BestConcepts:
+    """A layer's units beside all concepts."""
+
+    layer: str
+    units: list[int]
+    names: list[str]
+    "of the concepts, without their category"
+    ious: Float[np.ndarray, "units concepts"]
+    among: Bool[np.ndarray, "units concepts"]
+    "whether the concept is among the unit's first by IoU, with a fair share of that of the first"
+
+
+def best_concepts(atlas: Atlas, layers: Sequence[str] = ()) -> Iterator[BestConcepts]:
+    """Of every layer that was laid over concepts, which of them are the best for each unit."""
     laid = dissected(atlas)
     if laid is None:
-        return []
-    names = [_plain(name) for name in laid.table.names]
-    columns = [column for column, name in enumerate(names) if wanted <= words(name)]
-    found = []
-    for layer in atlas.layers if columns else ():
-        if layers and not any(fnmatchcase(layer, pattern) for pattern in layers):
-            continue
-        if not laid.has(layer):
-            continue  # described after the concepts were laid over the others
-        units = laid.layer(layer)
-        ious = global_ious(laid.table, units.counts)  # (units, concepts)
+        return
+    for layer in atlas.layers:
+        if not laid.has(layer) or (layers and not any(fnmatchcase(layer, pattern) for pattern in layers)):
+            continue  # may be described after the concepts were laid over the others
+        units, names = laid.layer(layer), [_plain(name) for name in laid.table.names]
+        ious = global_ious(laid.table, units.counts)
         ranked = -np.sort(-ious, axis=1)[:, :NEXT_BEST]
-        least = np.maximum(ranked[:, -1], FAIR * ranked[:, 0])
-        own = np.array(columns)[ious[:, columns].argmax(1)]
-        for row, (unit, column) in enumerate(zip(units.exemplars.unit_ids.tolist(), own.tolist(), strict=True)):
-            if ious[row, column] > 0 and ious[row, column] >= least[row]:
-                found.append(Chosen(layer, unit, names[column], "next best", float(ious[row, column])))
+        least = np.maximum(ranked[:, -1], FAIR * ranked[:, 0])[:, None]
+        yield BestConcepts(layer, units.exemplars.unit_ids.tolist(), names, ious, (ious > 0) & (ious >= least))
+
+
+def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
+    """Units of which a concept that says all words is among the first by IoU."""
+    found = []
+    for each in best_concepts(atlas, layers):
+        says = np.array([wanted <= words(name) for name in each.names])
+        best = np.where(each.among & says, each.ious, 0.0)
+        for row in np.flatnonzero(best.any(1)).tolist():
+            column = int(best[row].argmax())
+            iou = float(best[row, column])
+            found.append(Chosen(each.layer, each.units[row], each.names[column], "next best", iou))
     return found
 
 

@@ -8,14 +8,12 @@ it is among the best concepts by IoU. All words are counted at once, since a que
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 
 import numpy as np
 
 from describer.atlas import Atlas
-from describer.eval.control.choice import FAIR, NEXT_BEST, WORD, dissected, said, words
+from describer.eval.control.choice import WORD, best_concepts, said, words
 from describer.modes import JOINING
-from describer.search.iou import global_ious
 
 CATEGORY = re.compile(r"[^\W_]+:(?=\w)")
 Said = tuple[str, int, frozenset[str]]
@@ -30,9 +28,11 @@ def sayable(atlas: Atlas, top: int) -> list[tuple[str, int]]:
     rows = atlas.units()
     n_units, names = len({row["id"] for row in rows}), dict[frozenset[str], str]()
     told: list[Said] = [(row["layer"], row["unit"], frozenset(words(said(row)))) for row in rows]
-    for name, concepts in _next_best(atlas):
-        names.setdefault(frozenset(words(name)), name)
-        told += concepts
+    for each in best_concepts(atlas):
+        keys = [frozenset(words(name)) for name in each.names]
+        for key, name in zip(keys, each.names, strict=True):
+            names.setdefault(key, name)
+        told += [(each.layer, each.units[row], keys[column]) for row, column in np.argwhere(each.among).tolist()]
     spoken = Counter(word for row in rows for word in WORD.findall(CATEGORY.sub(" ", said(row)).lower()))
     for word, _ in spoken.most_common():
         names.setdefault(frozenset(words(word)), word)
@@ -47,23 +47,3 @@ def sayable(atlas: Atlas, top: int) -> list[tuple[str, int]]:
             if n and not top < n == n_units:
                 found.append((name, n))
     return [(name, min(n, top)) for name, n in sorted(found, key=lambda each: (-each[1], each[0]))]
-
-
-def _next_best(atlas: Atlas) -> Iterator[tuple[str, list[Said]]]:
-    """Every concept of the atlas's dissection, plain, with the units of which it is among the first by IoU."""
-    laid = dissected(atlas)
-    if laid is None:
-        return
-    plain = [name.replace("_", " ").rpartition(":")[2] for name in laid.table.names]
-    found: list[list[Said]] = [[] for _ in plain]
-    for layer in atlas.layers:
-        if not laid.has(layer):
-            continue
-        units = laid.layer(layer)
-        ious = global_ious(laid.table, units.counts)  # (units, concepts)
-        ranked = -np.sort(-ious, axis=1)[:, :NEXT_BEST]
-        least = np.maximum(ranked[:, -1], FAIR * ranked[:, 0])[:, None]
-        ids = units.exemplars.unit_ids.tolist()
-        for row, column in np.argwhere((ious > 0) & (ious >= least)).tolist():
-            found[column].append((layer, ids[row], frozenset(words(plain[column]))))
-    yield from zip(plain, found, strict=True)
