@@ -22,7 +22,8 @@ def title_of(report: Mapping[str, Any]) -> str:
     asked = plan["query"] or plan["units"]
     act = {"insert": "inserted", "0": "ablated"}.get(plan["scale"], f"times {plan['scale']}")
     where = f" where {Path(plan['where']).name}" if plan["where"] else ""
-    return f"{asked}: {len(report['units'])} units {act}{where}"
+    least = "" if plan["min_score"] is None else f" of a score of {plan['min_score']:g} or more"
+    return f"{asked}: {len(report['units'])} units{least} {act}{where}"
 
 
 def effect_lines(report: Mapping[str, Any]) -> list[str]:
@@ -41,6 +42,7 @@ def effect_lines(report: Mapping[str, Any]) -> list[str]:
     distances = "Fréchet distance {before:.3f} unedited, {after:.3f} edited, {random:.3f} random units".format(
         **quality
     )
+    distances += f", beyond these {_within(quality['after_beyond_random'], '{:+.3f}')}"
     if region := report.get("region"):
         size = f"{'less than ' if region['share'] < LEAST else ''}{max(region['share'], LEAST):.1%} of all pixels"
         lines.insert(0, f"edited where {region['class'] or 'the mask is white'}: {size}")
@@ -55,13 +57,14 @@ def _removed_line(effect: Mapping[str, Any]) -> str:
 
 
 def _against(effect: Mapping[str, Any], name: str, form: str) -> str:
-    def told(value: Mapping[str, float | None]) -> str:
-        if value["value"] is None:
-            return "unknown"
-        low, high = form.format(value["low"]), form.format(value["high"])
-        return f"{form.format(value['value'])} ({low} to {high})"
+    return f"{_within(effect[name], form)}, random units {_within(effect[f'random_{name}'], form)}"
 
-    return f"{told(effect[name])}, random units {told(effect[f'random_{name}'])}"
+
+def _within(value: Mapping[str, float | None], form: str) -> str:
+    """A value with its interval."""
+    if value["value"] is None:
+        return "unknown"
+    return f"{form.format(value['value'])} ({form.format(value['low'])} to {form.format(value['high'])})"
 
 
 def print_chosen(units: Sequence[Mapping[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from describer.eval.control.drawing import Samples
 from describer.eval.control.edit import EditPlan, edit, edits_of, replay
 from describer.eval.control.effects import Effect, compare, measure, shares
 from describer.eval.control.figure import edit_figure, heat_map
+from describer.eval.control.printing import effect_lines, title_of
 from describer.eval.control.quality import PictureFeatures, frechet
 from describer.eval.control.region import region_of
 from describer.eval.control.segmenter import Segmenter
@@ -218,7 +219,15 @@ def picture_resized(pixels, side):
 def test_quality_is_told(result):
     quality = result.report["quality"]
     assert quality["after"] > quality["before"] > 0 and quality["random"] > 0
-    assert quality["after_beyond_random"]["low"] <= quality["after_beyond_random"]["high"]
+    beyond = quality["after_beyond_random"]
+    assert beyond["low"] <= beyond["high"]
+    wanted = f"beyond these {beyond['value']:+.3f} ({beyond['low']:+.3f} to {beyond['high']:+.3f})"
+    assert sum(line.endswith(wanted) for line in effect_lines(result.report)) == 1
+
+
+def test_a_least_score_is_told(result):
+    told = {**result.report, "plan": {**result.report["plan"], "min_score": 0.25}}
+    assert " units of a score of 0.25 or more " in title_of(told) and "score" not in title_of(result.report)
 
 
 def test_pictures(result):
