@@ -8,7 +8,7 @@ Random units are as many of the same layers, or as many as are left there (`rand
 is said of them (None). Intervals draw pictures, and the draws of random units.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,30 +109,38 @@ def cuts(chosen: Sequence[Chosen]) -> list[Edit]:
     return [Edit(layer, units, "ablate") for layer, units in by_layer(chosen).items()]
 
 
+def read_batches(
+    target: Target, images: ImageSet, batch_size: int, stage: str = "", progress: Progress | None = None
+) -> Iterator[tuple[list[int], Tensor]]:
+    """(numbers, inputs on the network's device) of the pictures that can be read; DescriberError where none can."""
+    device = next((p.device for p in target.model.parameters()), torch.device("cpu"))
+    inputs: Any = images.inputs(target.preprocess)
+    n_read = 0
+    for done, batch in enumerate(DataLoader(inputs, batch_size, collate_fn=list), 1):
+        read = [(index, x) for index, x in batch if x is not None]
+        n_read += len(read)
+        if read:
+            yield [index for index, _ in read], torch.stack([x for _, x in read]).to(device)
+        if progress:
+            progress(stage, min(done * batch_size, len(images)), len(images))
+    if not n_read:
+        raise DescriberError(f"{images.source} must hold readable pictures. Got none. Check the files.")
+
+
 def predictions(
     target: Target, images: ImageSet, ways: Sequence[Sequence[Edit]], batch_size: int, progress: Progress | None = None
 ) -> tuple[Int64[np.ndarray, " read"], Int64[np.ndarray, "ways read"]]:
     """Which pictures could be read, and the class of highest logit of each under each way of editing."""
-    device = next((p.device for p in target.model.parameters()), torch.device("cpu"))
-    inputs: Any = images.inputs(target.preprocess)
     indices: list[int] = []
     found: list[list[Tensor]] = [[] for _ in ways]
-    for done, batch in enumerate(DataLoader(inputs, batch_size, collate_fn=list), 1):
-        read = [(index, x) for index, x in batch if x is not None]
-        if progress:
-            progress("classifying", min(done * batch_size, len(images)), len(images))
-        if not read:
-            continue
-        indices += [index for index, _ in read]
-        x = torch.stack([x for _, x in read]).to(device)
+    for index, x in read_batches(target, images, batch_size, "classifying", progress):
+        indices += index
         for way, predicted in zip(ways, found, strict=True):
             with torch.inference_mode(), edited(target.model, way, target.input_shape):
                 logits = first_tensor(run(target.model, x))
             if logits is None or logits.ndim != 2:
                 raise TargetError(f"{target.name} must give (batch, classes). Got other outputs. Use a classifier.")
             predicted.append(logits.argmax(1).cpu())
-    if not indices:
-        raise DescriberError(f"{images.source} must hold readable pictures. Got none. Check the files.")
     return np.array(indices, np.int64), torch.stack([torch.cat(each) for each in found]).numpy()
 
 

@@ -125,7 +125,7 @@ def _nearest(atlas: Atlas, query: str, rows: Sequence[Mapping[str, Any]]) -> lis
     """Of all that is said, concepts and single words too, what is spelt most like the query."""
     texts = {text for row in rows if (text := row["description"] or row.get("withdrawn"))}
     laid = dissected(atlas)
-    names = {_plain(name) for name in laid.table.names} if laid else set()
+    names = set(concept_names(laid)) if laid else set()
     single = {word for text in texts for word in WORD.findall(DENIED.sub(" ", text).lower())} - PASSED_OVER
     return get_close_matches(query, sorted(texts | names | single), 3, 0.0)
 
@@ -136,38 +136,40 @@ class BestConcepts:
 
     layer: str
     units: list[int]
-    names: list[str]
-    "of the concepts, without their category"
     ious: Float[np.ndarray, "units concepts"]
     among: Bool[np.ndarray, "units concepts"]
     "whether the concept is among the unit's first by IoU, with a fair share of that of the first"
 
 
-def best_concepts(atlas: Atlas, layers: Sequence[str] = ()) -> Iterator[BestConcepts]:
+def best_concepts(atlas: Atlas, laid: Dissection, layers: Sequence[str] = ()) -> Iterator[BestConcepts]:
     """Of every layer that was laid over concepts, which of them are the best for each unit."""
-    laid = dissected(atlas)
-    if laid is None:
-        return
     for layer in atlas.layers:
         if not laid.has(layer) or (layers and not any(fnmatchcase(layer, pattern) for pattern in layers)):
             continue  # may be described after the concepts were laid over the others
-        units, names = laid.layer(layer), [_plain(name) for name in laid.table.names]
+        units = laid.layer(layer)
         ious = global_ious(laid.table, units.counts)
         ranked = -np.sort(-ious, axis=1)[:, :NEXT_BEST]
         least = np.maximum(ranked[:, -1], FAIR * ranked[:, 0])[:, None]
-        yield BestConcepts(layer, units.exemplars.unit_ids.tolist(), names, ious, (ious > 0) & (ious >= least))
+        yield BestConcepts(layer, units.exemplars.unit_ids.tolist(), ious, (ious > 0) & (ious >= least))
+
+
+def concept_names(laid: Dissection) -> list[str]:
+    """The names of all concepts, without their category."""
+    return [_plain(name) for name in laid.table.names]
 
 
 def _next_best(atlas: Atlas, wanted: set[str], layers: Sequence[str]) -> list[Chosen]:
     """Units of which a concept that says all words is among the first by IoU."""
-    found = []
-    for each in best_concepts(atlas, layers):
-        says = np.array([wanted <= words(name) for name in each.names])
+    laid, found = dissected(atlas), list[Chosen]()
+    names = concept_names(laid) if laid else []
+    says = np.array([wanted <= words(name) for name in names], bool)
+    if laid is None or not says.any():
+        return found
+    for each in best_concepts(atlas, laid, layers):
         best = np.where(each.among & says, each.ious, 0.0)
         for row in np.flatnonzero(best.any(1)).tolist():
             column = int(best[row].argmax())
-            iou = float(best[row, column])
-            found.append(Chosen(each.layer, each.units[row], each.names[column], "next best", iou))
+            found.append(Chosen(each.layer, each.units[row], names[column], "next best", float(best[row, column])))
     return found
 
 

@@ -174,9 +174,10 @@ def _verified(
 
     def drop(units: Sequence[Chosen]) -> float:
         with torch.no_grad():
-            without = _logits(target.model, x, cuts(units))
-            return float(_logits(target.model, x, [])[0, output] - without[0, output])
+            return before - float(_logits(target.model, x, cuts(units))[0, output])
 
+    with torch.no_grad():
+        before = float(_logits(target.model, x, [])[0, output])
     found = {}
     for name, sign in (("verified", 1), ("verified_lowering", -1)):
         own = [each for each in told if sign * by_unit[each.unit] > 0]

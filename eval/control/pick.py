@@ -27,14 +27,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch.utils.data import DataLoader
 
 from describer import __version__
 from describer.atlas import Atlas
 from describer.data.images import ImageSet
 from describer.data.targets import Target
-from describer.errors import AtlasError, DescriberError
-from describer.eval.control.ablation import Progress, checked
+from describer.errors import AtlasError
+from describer.eval.control.ablation import Progress, checked, read_batches
 from describer.eval.control.choice import Chosen, told_units
 from describer.eval.control.explanation import contributions, predicted
 from describer.eval.control.interval import interval
@@ -167,27 +166,18 @@ def contributed(
 ) -> Contributed:
     """|what each unit of the atlas adds to the logit that is highest|, image by image; raises DescriberErrors."""
     checked(target, atlas)
-    device = next((p.device for p in target.model.parameters()), torch.device("cpu"))
     units = {layer: atlas.exemplars(layer).unit_ids for layer in layers}
     found: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
     missing: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
     seen: list[int] = []
-    inputs: Any = images.inputs(target.preprocess)
-    for done, batch in enumerate(DataLoader(inputs, BATCH, collate_fn=list), 1):
-        read = [(index, x) for index, x in batch if x is not None]
-        if read:
-            x = torch.stack([x for _, x in read]).to(device)
-            outputs = predicted(target.model, x)
-            for layer in layers:
-                places, end, start = contributions(target.model, x, layer, outputs, POINTS)
-                whole = places.sum((2, 3)).cpu()
-                found[layer].append(whole[:, units[layer]].abs().T)
-                missing[layer].append(torch.stack([(end - start).cpu() - whole.sum(1), (end - start).cpu()]).abs())
-            seen += [index for index, _ in read]
-        if progress:
-            progress("contributions", min(done * BATCH, len(images)), len(images))
-    if not seen:
-        raise DescriberError(f"{images.source} must hold readable pictures. Got none. Check the files.")
+    for index, x in read_batches(target, images, BATCH, "contributions", progress):
+        outputs = predicted(target.model, x)
+        for layer in layers:
+            places, end, start = contributions(target.model, x, layer, outputs, POINTS)
+            whole = places.sum((2, 3)).cpu()
+            found[layer].append(whole[:, units[layer]].abs().T)
+            missing[layer].append(torch.stack([(end - start).cpu() - whole.sum(1), (end - start).cpu()]).abs())
+        seen += index
     lost, all_ = zip(*(torch.cat(missing[layer], 1).sum(1).tolist() for layer in layers), strict=True)
     told = {"source": images.source, "fingerprint": images.fingerprint, "n": len(seen)}
     told["missing"] = {name: a / max(b, 1e-12) for name, a, b in zip(layers, lost, all_, strict=True)}

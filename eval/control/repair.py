@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from describer import __version__
 from describer.atlas import Atlas
@@ -29,7 +29,7 @@ from describer.data.classes import class_labels
 from describer.data.images import ImageSet, Preprocess
 from describer.data.targets import Target
 from describer.errors import AtlasError, DescriberError
-from describer.eval.control.ablation import Progress, accuracies, by_class, checked, cuts, predictions
+from describer.eval.control.ablation import Progress, accuracies, by_class, checked, cuts, predictions, read_batches
 from describer.eval.control.choice import ALL, WAYS, Chosen, named_units, random_draws, refuse_beside_units, told_units
 from describer.intervention import Edit, edited
 from describer.layout import first_tensor, run
@@ -198,17 +198,14 @@ def worths(
 
     Mistakes count as much as all other pictures together. What is positive gains when the unit is turned down.
     """
-    device = next((p.device for p in target.model.parameters()), torch.device("cpu"))
     layers = {
         layer: [i for i, each in enumerate(candidates) if each.layer == layer]
         for layer in {c.layer for c in candidates}
     }
     sums = np.zeros((2, len(candidates)))
     counts = np.zeros(2)
-    inputs: Any = images.inputs(target.preprocess)
-    for batch in DataLoader(inputs, batch_size, collate_fn=list):
-        index = [number for number, x in batch if x is not None]
-        x = torch.stack([x for _, x in batch if x is not None]).to(device)
+    for index, x in read_batches(target, images, batch_size):
+        device = x.device
         factors = {layer: torch.ones(len(rows), device=device, requires_grad=True) for layer, rows in layers.items()}
         edits = [
             Edit(layer, tuple(candidates[i].unit for i in layers[layer]), "scale", factor)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from describer.atlas import Atlas
-from describer.eval.control.choice import WORD, best_concepts, said, words
+from describer.eval.control.choice import WORD, best_concepts, concept_names, dissected, said, words
 from describer.modes import JOINING
 
 CATEGORY = re.compile(r"[^\W_]+:(?=\w)")
@@ -28,10 +28,12 @@ def sayable(atlas: Atlas, top: int) -> list[tuple[str, int]]:
     rows = atlas.units()
     n_units, names = len({row["id"] for row in rows}), dict[frozenset[str], str]()
     told: list[Said] = [(row["layer"], row["unit"], frozenset(words(said(row)))) for row in rows]
-    for each in best_concepts(atlas):
-        keys = [frozenset(words(name)) for name in each.names]
-        for key, name in zip(keys, each.names, strict=True):
-            names.setdefault(key, name)
+    laid = dissected(atlas)
+    concepts = concept_names(laid) if laid else []
+    keys = [frozenset(words(name)) for name in concepts]
+    for key, name in zip(keys, concepts, strict=True):
+        names.setdefault(key, name)
+    for each in best_concepts(atlas, laid) if laid else ():
         told += [(each.layer, each.units[row], keys[column]) for row, column in np.argwhere(each.among).tolist()]
     spoken = Counter(word for row in rows for word in WORD.findall(CATEGORY.sub(" ", said(row)).lower()))
     for word, _ in spoken.most_common():
