@@ -15,6 +15,7 @@ from describer.cli import app
 from describer.data.images import load_images
 from describer.data.targets import load_target
 from describer.errors import AtlasError, TargetError
+from describer.eval.control.ablation import read_batches
 from describer.eval.control.pick import Cover, PickPlan, answers, contributed, greedy, pick, scaled
 from describer.exemplars import Exemplars
 from describer.responses import Responses
@@ -186,6 +187,13 @@ def test_what_units_add_to_predictions(sorter, sorted_colors):
         wanted[best] += float(torch.tanh(3 * seen[best]))
         wanted[3] += 0.01 * float(seen[3])
         assert told.weights["layer1"][:, row].tolist() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_batches_without_a_readable_picture_are_passed_over(sorter, sorted_colors):
+    images, told = sorted_colors[1], []
+    read = list(read_batches(sorter, images, 1, "reading", lambda *each: told.append(each)))
+    assert [index for index, _ in read] == [[n] for n in range(19)] and told[-1] == ("reading", 20, 20)
+    assert torch.equal(read[7][1][0], sorter.preprocess(images.image(7)))
 
 
 def test_picked_by_what_they_add(sorter, sorted_colors):
