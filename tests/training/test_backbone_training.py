@@ -1,6 +1,7 @@
 """The backbone's lessons against loops, and a teacher that is asked once for every view, whatever kills it."""
 
 import io
+import itertools
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from describer.backbone import PyramidBackbone
-from describer.training.backbone import BackboneRecipe, Lessons, Student, crop, masked_mean, mirrored
+from describer.training.backbone import BackboneRecipe, Lessons, Student, crop, filters_of, masked_mean, mirrored, rise
 from describer.training.corpus import Corpus
 from describer.training.photographs import Photograph
 from describer.training.teacher import Views, ViewSettings, cut_views, look
@@ -183,7 +184,7 @@ def test_the_mean_under_a_mask_by_loops():
             assert float(found[n, c]) == pytest.approx(wanted / total if total else 0.0, abs=1e-5)
 
 
-def test_the_three_losses_by_loops(views, tmp_path):
+def test_the_four_losses_by_loops(views, tmp_path):
     recipe = small(tmp_path)
     lessons = Lessons(views, painted(), recipe)
     torch.manual_seed(0)
@@ -196,10 +197,13 @@ def test_the_three_losses_by_loops(views, tmp_path):
         for layer, target in batch["targets"].items():
             guess = F.adaptive_avg_pool2d(student.maps[layer](semantic[:7]), 8)
             maps += sum(float((guess[n] - target[n]).square().mean()) for n in range(7)) / 7
-        taught = named = 0.0
+        taught = unlike = named = 0.0
+        spread = np.asarray(views.logits, np.float64).std(0, ddof=1)
         for n in range(7):
             whole = torch.cat([semantic[n].mean((1, 2)), top[n].mean((1, 2))])
-            p, q = batch["logits"][n].softmax(0), student.logits(whole).softmax(0)
+            guess, wanted = student.logits(whole), batch["logits"][n]
+            p, q = wanted.softmax(0), guess.softmax(0)
+            unlike += sum(float((guess[c] - wanted[c]) / spread[c]) ** 2 for c in range(CLASSES)) / CLASSES / 7
             taught += float((p * (p / q).log()).sum()) / 7
         for n in range(11):
             parts = [masked_mean(level[7 + n : 8 + n], batch["masks"][n : n + 1])[0] for level in (semantic, top)]
@@ -207,5 +211,30 @@ def test_the_three_losses_by_loops(views, tmp_path):
             named -= float(student.phrases(torch.cat(parts)).log_softmax(0)[said]) / 11
     assert float(found["maps"]) == pytest.approx(maps, rel=1e-4)
     assert float(found["taught"]) == pytest.approx(taught, rel=1e-3)
+    assert float(found["unlike"]) == pytest.approx(unlike, rel=1e-3)
     assert float(found["named"]) == pytest.approx(named, rel=1e-4)
-    assert float(found["loss"]) == pytest.approx(maps + 0.3 * taught + 0.3 * named, rel=1e-4)
+    assert float(found["loss"]) == pytest.approx(maps + 2 * unlike + 0.3 * taught + 0.3 * named, rel=1e-3)
+
+
+def test_the_first_steps_see_small_pictures(views, tmp_path):
+    lessons = Lessons(views, painted(), small(tmp_path, small_steps=2))
+    assert lessons([1])["images"].shape == (18, 3, 96, 96) and lessons([2])["images"].shape == (18, 3, 128, 128)
+    student = Student(PyramidBackbone([8, 16, 24, 32], 16), views, 2)
+    assert student(**lessons([1]))["loss"].isfinite()
+
+
+def test_heads_learn_first_then_the_rate_rises_and_falls_to_zero():
+    rates = [rise(step, 1000, still=0.1) for step in range(1001)]
+    assert rates[:101] == [0.0] * 101 and rates[125] == pytest.approx(0.5) and rates[150] == pytest.approx(1.0)
+    assert rates[1000] == pytest.approx(0.0, abs=1e-12) and rates[575] == pytest.approx(0.5)
+    assert all(a >= b for a, b in itertools.pairwise(rates[150:]))
+
+
+def test_filters_are_the_convolutions_of_the_backbone(views, tmp_path):
+    student = Student(PyramidBackbone([8, 16, 24, 32], 16), views, 2)
+    filters, others = filters_of(student)
+    names = {id(weight): name for name, weight in student.named_parameters()}
+    assert len(filters) + len(others) == len(names)
+    assert all("conv" in names[id(w)] or "downsample" in names[id(w)] or "lateral" in names[id(w)] or
+               "smooth" in names[id(w)] for w in filters)  # fmt: skip
+    assert {"maps.low.weight", "logits.weight", "backbone.trunk.bn1.weight"} <= {names[id(w)] for w in others}
