@@ -4,8 +4,8 @@
 
 Two lessons a step. Views of photographs: the maps and logits of a teacher (knowledge distillation, Hinton 2015; hints,
 Romero 2015), every logit alike: what a view is nearly not holds as much as what it is. Regions of the corpus: the
-phrases people used for them, out of all phrases. Only what the backbone itself has learnt is kept; the heads are
-thrown away.
+phrases people used for them, out of all phrases. A captioner takes what the backbone itself has learnt; the heads
+serve a training that goes on.
 """
 
 import math
@@ -31,7 +31,7 @@ from describer.training.recipe import placed, under
 from describer.training.sources import load_corpus
 from describer.training.teacher import Views, ViewSettings, look
 
-WEIGHTS = "backbone.safetensors"
+WEIGHTS, HEADS = "backbone.safetensors", "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BackboneRecipe:
     data: str = "."
     "folder put before relative paths"
     start: str | None = None
-    "folder of a backbone to go on from; its heads are not kept and learn anew"
+    "folder of a backbone to go on from, with the heads that lie beside it and fit"
     folds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4, 5])
     "folds of photographs that may be used"
     n_crops: int = 3
@@ -88,7 +88,7 @@ class BackboneRecipe:
             teacher.model,
             teacher.preprocess,
             self.layers,
-            ViewSettings(n_crops=self.n_crops),
+            ViewSettings(n_crops=self.n_crops, seed=self.seed),
             Path(self.out) / "teacher",
         )
         corpus = load_corpus(placed(self.sources, self.data), self.folds, Path(self.out).parent / "corpus")
@@ -96,15 +96,17 @@ class BackboneRecipe:
         student = Student(PyramidBackbone(self.channels, self.semantic), views, len(lessons.phrases))
         if self.start:
             load_learnt(student.backbone, self.start)
+            load_heads(student, self.start)
         optimizer = Muon(*filters_of(student), self.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, [lambda step: rise(step, self.steps, still=0.03), lambda step: rise(step, self.steps)]
         )
         fit(
             student, lessons, self.out, self.steps, self.learning_rate, self.seed, resume,
-            optimizer=(optimizer, schedule), clip=0.0,
+            every=100, optimizer=(optimizer, schedule), clip=0.0,
         )  # fmt: skip
         save_file({k: v.contiguous() for k, v in student.backbone.state_dict().items()}, Path(self.out) / WEIGHTS)
+        save_file({k: v.contiguous() for k, v in heads_of(student).items()}, Path(self.out) / HEADS)
         return Path(self.out)
 
 
@@ -114,6 +116,19 @@ def load_learnt(backbone: PyramidBackbone, folder: str | Path) -> None:
         name: weight for name, weight in load_file(Path(folder) / WEIGHTS).items() if not name.startswith("perceptual.")
     }
     backbone.load_state_dict(backbone.state_dict() | learnt)
+
+
+def heads_of(student: "Student") -> dict[str, Tensor]:
+    """The student's weights that are not its backbone's."""
+    return {name: weight for name, weight in student.state_dict().items() if not name.startswith("backbone.")}
+
+
+def load_heads(student: "Student", folder: str | Path) -> None:
+    """Puts the heads that lie in ``folder`` into the student where they have the shape of its own."""
+    path, own = Path(folder) / HEADS, heads_of(student)
+    found = load_file(path) if path.exists() else {}
+    fit_in = {name: w for name, w in found.items() if name in own and w.shape == own[name].shape}
+    student.load_state_dict(student.state_dict() | fit_in)
 
 
 def filters_of(student: "Student") -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -134,6 +134,7 @@ def fit(
         greater_is_better=True if best else None,
         report_to=[],
         remove_unused_columns=False,
+        train_sampling_strategy="sequential",
         dataloader_num_workers=0,
         dataloader_pin_memory=False,  # lessons may hold what is on the GPU already
     )

@@ -45,6 +45,7 @@ class Muon(torch.optim.AdamW):
             if weight.grad is None:
                 continue
             state = self.state[weight]
+            state.setdefault("step", torch.tensor(0.0))  # what is loaded into an AdamW must have one
             momentum = state.setdefault("momentum", torch.zeros_like(weight))
             norm = state.setdefault("norm", weight.norm())
             momentum.mul_(MOMENTUM).add_(weight.grad)

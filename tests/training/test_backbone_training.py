@@ -9,10 +9,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from describer.backbone import PyramidBackbone
-from describer.training.backbone import BackboneRecipe, Lessons, Student, crop, filters_of, masked_mean, mirrored, rise
+from describer.training.backbone import (
+    HEADS,
+    BackboneRecipe,
+    Lessons,
+    Student,
+    crop,
+    filters_of,
+    heads_of,
+    load_heads,
+    masked_mean,
+    mirrored,
+    rise,
+)
 from describer.training.corpus import Corpus
 from describer.training.photographs import Photograph
 from describer.training.teacher import Views, ViewSettings, cut_views, look
@@ -228,6 +241,19 @@ def test_heads_learn_first_then_the_rate_rises_and_falls_to_zero():
     assert rates[:101] == [0.0] * 101 and rates[125] == pytest.approx(0.5) and rates[150] == pytest.approx(1.0)
     assert rates[1000] == pytest.approx(0.0, abs=1e-12) and rates[575] == pytest.approx(0.5)
     assert all(a >= b for a, b in itertools.pairwise(rates[150:]))
+
+
+def test_heads_go_on_where_they_fit(views, tmp_path):
+    torch.manual_seed(0)
+    first, other = (Student(PyramidBackbone([8, 16, 24, 32], 16), views, n) for n in (2, 3))
+    assert {name.split(".")[0] for name in heads_of(first)} == {"maps", "logits", "phrases"}
+    save_file({k: v.contiguous() for k, v in heads_of(first).items()}, tmp_path / HEADS)
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    load_heads(other, tmp_path)
+    after = other.state_dict()
+    assert torch.equal(after["logits.weight"], first.logits.weight)
+    assert all(torch.equal(after[k], before[k]) for k in after if k.startswith(("backbone.", "phrases.")))
+    load_heads(other, tmp_path / "nothing")  # none: its own are kept
 
 
 def test_filters_are_the_convolutions_of_the_backbone(views, tmp_path):
