@@ -103,7 +103,7 @@ class BackboneRecipe:
         )
         fit(
             student, lessons, self.out, self.steps, self.learning_rate, self.seed, resume,
-            every=100, optimizer=(optimizer, schedule), clip=0.0,
+            every=100, optimizer=(optimizer, schedule), clip=0.0, in_order=True,
         )  # fmt: skip
         save_file({k: v.contiguous() for k, v in student.backbone.state_dict().items()}, Path(self.out) / WEIGHTS)
         save_file({k: v.contiguous() for k, v in heads_of(student).items()}, Path(self.out) / HEADS)

@@ -100,6 +100,7 @@ def fit(
     progress: Callable[[int, int], None] | None = None,
     optimizer: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler] | None = None,
     clip: float = 1.0,
+    in_order: bool = False,
 ) -> dict[str, Any]:
     """Trains ``model`` in place, on a GPU where there is one, and returns the Trainer's log; the model ends on the CPU.
 
@@ -107,7 +108,8 @@ def fit(
 
     With ``judge`` and ``best`` the weights with the highest judged number are the ones the model ends with, and
     training stops after ``patience`` judgements without a better one. ``optimizer`` and its schedule take the place of
-    AdamW with a cosine; ``clip`` is the largest norm of a gradient, 0 for any.
+    AdamW with a cosine; ``clip`` is the largest norm of a gradient, 0 for any. Batches come shuffled by the seed, or
+    ``in_order`` of their numbers.
     """
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -134,7 +136,7 @@ def fit(
         greater_is_better=True if best else None,
         report_to=[],
         remove_unused_columns=False,
-        train_sampling_strategy="sequential",
+        train_sampling_strategy="sequential" if in_order else "random",
         dataloader_num_workers=0,
         dataloader_pin_memory=False,  # lessons may hold what is on the GPU already
     )

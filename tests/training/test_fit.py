@@ -37,15 +37,16 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     assert run(tmp_path / "a")[0] == run(tmp_path / "b")[0]
 
 
-def test_steps_are_taught_in_their_order(tmp_path):
+@pytest.mark.parametrize("in_order", [True, False])
+def test_batches_come_in_order_or_shuffled(tmp_path, in_order):
     seen = []
 
     def noting(indices):
         seen.extend(indices)
         return lessons(indices)
 
-    fit(Line(), noting, tmp_path, steps=13, learning_rate=0.1, seed=0)
-    assert seen == list(range(13))
+    fit(Line(), noting, tmp_path, steps=13, learning_rate=0.1, seed=0, in_order=in_order)
+    assert sorted(seen) == list(range(13)) and (seen == sorted(seen)) == in_order
 
 
 def test_a_stopped_training_goes_on_as_if_unbroken(tmp_path):
