@@ -4,8 +4,8 @@
 
 Each step turns a filter's momentum, a matrix (out, in * h * w), into the nearest one whose singular values are all 1
 (its polar factor) and moves the filter by ``rate`` of its own norm in that direction. The norm itself never changes:
-before a batch norm it says nothing. The optimizers of the libraries iterate in bfloat16, fifteen times slower than this
-on CPUs that have none.
+before a batch norm it says nothing. The optimizers of the libraries iterate in bfloat16: seconds a filter on CPUs that
+have none, where this takes hundredths.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,7 +47,7 @@ class Muon(torch.optim.AdamW):
             state = self.state[weight]
             state.setdefault("step", torch.tensor(0.0))  # what is loaded into an AdamW must have one
             momentum = state.setdefault("momentum", torch.zeros_like(weight))
-            norm = state.setdefault("norm", weight.norm())
+            norm = weight.norm()
             momentum.mul_(MOMENTUM).add_(weight.grad)
             ahead = weight.grad.add(momentum, alpha=MOMENTUM)  # Nesterov
             way = polar(ahead.flatten(1)).view_as(weight)
