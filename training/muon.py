@@ -35,7 +35,8 @@ class Muon(torch.optim.AdamW):
     """Filters by orthogonalised momentum, ``rate`` of their norm a step; others, the second group, by AdamW."""
 
     def __init__(self, filters: Iterable[nn.Parameter], others: Iterable[nn.Parameter], rate: float) -> None:
-        super().__init__([{"params": list(filters), "lr": rate}, {"params": list(others)}], RATE, weight_decay=DECAY)
+        groups: list[dict[str, Any]] = [{"params": list(filters), "lr": rate}, {"params": list(others)}]
+        super().__init__(groups, RATE, weight_decay=DECAY)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
