@@ -100,15 +100,16 @@ class PyramidBackbone(nn.Module):
     """A residual network of four stages with a top-down semantic level.
 
     ``levels`` are the channels of the maps in order: perceptual (stride 4), stages 2 (8), 3 (16), 4 (32), semantic (8).
+    ``size`` is the side of the pictures it is used on, pixels; it takes any.
     """
 
-    size = 128
     mean: Tensor
     std: Tensor
     trunk: Any
 
-    def __init__(self, channels: Sequence[int] = (64, 128, 256, 384), semantic: int = 256) -> None:
+    def __init__(self, channels: Sequence[int] = (64, 128, 256, 384), semantic: int = 256, size: int = 128) -> None:
         super().__init__()
+        self.size = size
         self.perceptual = PerceptualLevel()
         self.trunk = ResNet(
             cast(Any, BasicBlock), (2, 2, 2, 2), num_classes=0, channels=tuple(channels), zero_init_last=False

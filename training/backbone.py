@@ -171,8 +171,7 @@ class Student(nn.Module):
         maps = torch.stack(
             [
                 F.mse_loss(
-                    F.adaptive_avg_pool2d(head(semantic[:n_views]), tuple(targets[layer].shape[-2:])).float(),
-                    targets[layer],
+                    F.adaptive_avg_pool2d(head(semantic[:n_views]), targets[layer].shape[-1]).float(), targets[layer]
                 )
                 for layer, head in self.maps.items()
             ]

@@ -1,13 +1,13 @@
 """What the captioner and the listener learn from: pictures, regions, what people said of them, phrases they share.
 
     corpus = concat([read_captions(paths, folds=range(6)), read_textures(paths, folds=range(6))])
-    corpus.images[corpus.region_image[0]]      # the picture of region 0, (3, 128, 128) uint8
+    corpus.images[corpus.region_image[0]]      # the picture of region 0, (3, 160, 160) uint8
     corpus.phrases["brown dogs"]               # ids of the regions of which people said so
     corpus.save("corpus"); Corpus.load("corpus")
 
 A region is a picture and a coverage mask; `texts` are the words of several people about it. A phrase shared by K
 regions is a set-level example (K regions → the phrase); `sets` are ready-made ones (MILANNOTATIONS). Everything is in
-memory: 49 kB a picture, 1 kB a region. Which pictures a source may use is decided by `folds` (see `split_of`).
+memory: 77 kB a picture, 1 kB a region. Which pictures a source may use is decided by `folds` (see `split_of`).
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from PIL import Image
 
 from describer.errors import RecipeError
 
-IMAGE_SIZE = 128
+IMAGE_SIZE = 160
 MASK_SIZE = 32
 FORMAT_VERSION = 1
 
@@ -41,8 +41,8 @@ def split_of(name: str | bytes) -> int:
 class Corpus:
     """Pictures, their regions and words; made by the sources, put together by `concat`."""
 
-    images: UInt8[np.ndarray, "images 3 128 128"]
-    "RGB, the whole picture squashed to 128 x 128, antialiased"
+    images: UInt8[np.ndarray, "images 3 160 160"]
+    "RGB, the whole picture squashed to 160 x 160, antialiased"
     region_image: Int32[np.ndarray, " regions"]
     "the picture of each region"
     region_mask: UInt8[np.ndarray, "regions 32 32"]
@@ -198,9 +198,9 @@ def concat(corpora: Sequence[Corpus]) -> Corpus:
     )
 
 
-def image_array(image: Image.Image) -> UInt8[np.ndarray, "3 128 128"]:
-    """The whole picture squashed to 128 x 128 RGB, antialiased."""
-    small = image.convert("RGB").resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
+def image_array(image: Image.Image, size: int = IMAGE_SIZE) -> UInt8[np.ndarray, "3 size size"]:
+    """The whole picture squashed to size x size RGB, antialiased."""
+    small = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 

@@ -22,6 +22,7 @@ from describer.towers import ImageTower
 from describer.training.backbone import jitter
 from describer.training.corpus import Corpus
 from describer.training.precision import bfloat16_pays
+from describer.training.regiontable import pixels
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def grid_table(
         last = min(first + batch_size, len(corpus.images))
         regions = order[starts[first] : starts[last]]
         owner = corpus.region_image[regions] - first
-        images = torch.from_numpy(corpus.images[first:last]).float() / 255
+        images = pixels(corpus.images[first:last], tower.backbone.size)
         masks = torch.from_numpy(corpus.region_mask[regions]).float() / 255
         for view in range(n_views):
             seen, within = _viewed(images, masks, owner, view, seed)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from rich.progress import track
 from torch import Tensor
 
@@ -35,6 +35,14 @@ class RegionTable:
         """One random look at each region (any shape), float32 (..., features)."""
         rows = regions * N_LOOKS + rng.integers(0, N_LOOKS, regions.shape)
         return torch.from_numpy(self.features[rows].astype(np.float32))
+
+
+def pixels(images: UInt8[np.ndarray, "images 3 side side"], size: int) -> Float[Tensor, "images 3 size size"]:
+    """A corpus's pictures in 0..1 at the side on which a backbone is used."""
+    found = torch.from_numpy(images).float() / 255
+    if found.shape[-1] == size:
+        return found
+    return F.interpolate(found, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def blobs(masks: Float[Tensor, "regions side side"], generator: torch.Generator) -> Float[Tensor, "regions side side"]:
@@ -70,7 +78,7 @@ def region_table(
             continue
         owner = torch.from_numpy(corpus.region_image[regions].astype(np.int64) - first)
         masks = torch.from_numpy(corpus.region_mask[regions]).float() / 255
-        images = torch.from_numpy(corpus.images[first:last]).float() / 255
+        images = pixels(corpus.images[first:last], encoder.backbone.size)
         blob = blobs(masks, generator)
         for look, (pictures, mask) in enumerate(
             [(images, masks), (images, blob), (images.flip(-1), masks.flip(-1)), (images.flip(-1), blob.flip(-1))]

@@ -1,7 +1,7 @@
 """What a trained network says of crops of photographs: the targets a backbone of ours is distilled from.
 
     views = look(photos, target, layers=["inception_4e", "inception_5b"], settings)
-    views.images      # uint8 (views, 3, 128, 128), what the student sees
+    views.images      # uint8 (views, 3, 160, 160), what the student sees
     views.targets     # {layer: float16 (views, components, grid, grid)}
 
 Every photograph is seen whole and in ``n_crops`` random crops. Maps are kept as their leading principal components
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from describer.data.images import Preprocess
 from describer.files import write_atomically
 from describer.hooks import observed
+from describer.training.corpus import IMAGE_SIZE
 from describer.training.photographs import Photograph
 from describer.training.precision import bfloat16_pays
 
@@ -45,7 +46,7 @@ class ViewSettings:
     "least area of a crop, as a fraction of the photograph"
     max_area: float = 0.7
     "largest area of a crop"
-    size: int = 128
+    size: int = IMAGE_SIZE
     "side of the student's input, pixels"
     grid: int = 8
     "side of the grid on which the teacher's maps are kept"

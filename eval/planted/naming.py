@@ -30,6 +30,7 @@ from describer.description import Candidate
 from describer.encoder import ExemplarEncoder
 from describer.training.corpus import Corpus
 from describer.training.recipe import placed
+from describer.training.regiontable import pixels
 from describer.training.sources import load_corpus
 
 SYNONYMS = Path(__file__).parents[1] / "synonyms.yaml"
@@ -118,7 +119,7 @@ def unit_features(
         chosen = np.unique(images)[start : start + batch_size]
         rows = order[np.isin(images, chosen)]
         owner = torch.from_numpy(np.searchsorted(chosen, corpus.region_image[rows]))
-        maps = encoder.maps(torch.from_numpy(corpus.images[chosen]).float() / 255)
+        maps = encoder.maps(pixels(corpus.images[chosen], encoder.backbone.size))
         table[rows] = encoder.region_features(maps, torch.from_numpy(corpus.region_mask[rows]).float() / 255, owner)
     return torch.stack([table[list(unit.regions)] for unit in units])
 

@@ -134,8 +134,8 @@ def test_a_killed_teacher_goes_on_after_the_last_batch(teacher, tmp_path):
 
 def painted() -> Corpus:
     """Five pictures, dark on the left and light on the right, with two regions each: the whole and the right half."""
-    images = np.zeros((5, 3, 128, 128), np.uint8)
-    images[..., 64:] = (np.arange(5) * 40 + 30)[:, None, None, None]
+    images = np.zeros((5, 3, 160, 160), np.uint8)
+    images[..., 80:] = (np.arange(5) * 40 + 30)[:, None, None, None]
     masks = np.full((10, 32, 32), 255, np.uint8)
     masks[1::2, :, :16] = 0
     phrases = {"pictures": np.arange(0, 10, 2), "right halves": np.arange(1, 10, 2), "rare things": np.array([3])}
@@ -157,13 +157,13 @@ def test_a_step_sees_the_same_whenever_it_is_drawn(views, tmp_path):
     lessons = Lessons(views, painted(), small(tmp_path))
     assert lessons.phrases == ["pictures", "right halves"]
     first, again, other = lessons([5]), lessons([5]), lessons([6])
-    assert first["images"].shape == (18, 3, 128, 128) and first["targets"]["low"].shape == (7, 5, 8, 8)
+    assert first["images"].shape == (18, 3, 160, 160) and first["targets"]["low"].shape == (7, 5, 8, 8)
     assert all(torch.equal(first[name], again[name]) for name in ("images", "logits", "masks", "said"))
     assert not torch.equal(first["images"], other["images"])
     # every region has one phrase, and its window keeps what the phrase is about
     assert first["said"].sum(1).tolist() == [1.0] * 11
     for picture, mask, said in zip(first["images"][7:], first["masks"], first["said"], strict=True):
-        big = F.interpolate(mask[None, None], (128, 128), mode="bilinear")[0, 0]
+        big = F.interpolate(mask[None, None], (160, 160), mode="bilinear")[0, 0]
         if said[1] and (big > 0.99).any():
             assert picture[:, big > 0.99].std() < 0.02  # all of one tone: nothing of the dark half is under the mask
 
@@ -231,7 +231,7 @@ def test_the_four_losses_by_loops(views, tmp_path):
 
 def test_the_first_steps_see_small_pictures(views, tmp_path):
     lessons = Lessons(views, painted(), small(tmp_path, small_steps=2))
-    assert lessons([1])["images"].shape == (18, 3, 96, 96) and lessons([2])["images"].shape == (18, 3, 128, 128)
+    assert lessons([1])["images"].shape == (18, 3, 120, 120) and lessons([2])["images"].shape == (18, 3, 160, 160)
     student = Student(PyramidBackbone([8, 16, 24, 32], 16), views, 2)
     assert student(**lessons([1]))["loss"].isfinite()
 

@@ -69,16 +69,16 @@ def test_a_picture_is_squashed_and_its_channels_stay() -> None:
     image = Image.new("RGB", (6, 3), "red")
     image.paste((0, 0, 255), (3, 0, 6, 3))
     array = image_array(image)
-    assert array.shape == (3, 128, 128)
+    assert array.shape == (3, 160, 160)
     assert array.dtype == np.uint8
-    assert array[:, 64, 10].tolist() == [255, 0, 0]
-    assert array[:, 64, 120].tolist() == [0, 0, 255]
+    assert array[:, 80, 10].tolist() == [255, 0, 0]
+    assert array[:, 80, 150].tolist() == [0, 0, 255]
     assert image_array(Image.new("L", (2, 5), 77))[:, 0, 0].tolist() == [77, 77, 77]
 
 
 def test_an_empty_corpus_has_shapes() -> None:
     corpus = CorpusBuilder("none").corpus()
-    assert (corpus.images.shape, corpus.region_mask.shape, len(corpus)) == ((0, 3, 128, 128), (0, 32, 32), 0)
+    assert (corpus.images.shape, corpus.region_mask.shape, len(corpus)) == ((0, 3, 160, 160), (0, 32, 32), 0)
     assert len(concat([])) == len(concat([corpus, corpus])) == 0
 
 

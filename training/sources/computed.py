@@ -17,13 +17,15 @@ from PIL import Image
 from scipy import ndimage
 
 from describer.errors import ImagesError
-from describer.training.corpus import IMAGE_SIZE, Corpus, CorpusBuilder, check_folds, coverage, image_array, split_of
+from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage, image_array, split_of
 from describer.training.sources.colours import COLOURS, colour_map
 from describer.training.sources.parquet import Paths, decode, fold_of, read_rows
 
 Mask = Bool[np.ndarray, "128 128"]
 Plane = Float[np.ndarray, "128 128"]
 
+SIDE = 128
+"of the picture that is measured, pixels"
 MIN_SHARE = 0.02
 "least share of the picture that a region covers"
 FINE = "fine textures"
@@ -66,7 +68,7 @@ def _folder(folder: Path, wanted: frozenset[int]) -> Iterator[Image.Image]:
 
 def computed_regions(image: Image.Image) -> list[tuple[Mask, str]]:
     """Every region found in one picture (mask at 128 x 128) with its phrase."""
-    rgb = image_array(image)
+    rgb = image_array(image, SIDE)
     light = _luminance(rgb)
     found = [*_colours(rgb), *_light(light), *_directed(light), *_textures(light)]
     return [(mask, phrase) for mask, phrase in found if mask.mean() >= MIN_SHARE]
@@ -186,7 +188,7 @@ def _large(mask: Mask, share: float = MIN_SHARE) -> Mask:
     parts, n_parts = ndimage.label(mask)
     sizes = np.bincount(parts.ravel(), minlength=n_parts + 1)
     sizes[0] = 0
-    return (sizes >= share * IMAGE_SIZE**2)[parts]
+    return (sizes >= share * SIDE**2)[parts]
 
 
 def _spots(mask: Mask) -> Mask:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from random import Random
 
-from describer.training.corpus import Corpus, CorpusBuilder, check_folds, coverage, split_of
+from describer.training.corpus import IMAGE_SIZE, Corpus, CorpusBuilder, check_folds, coverage, split_of
 
 PLAIN_WEIGHT = 6.0
 "how many times as often a plain concept (trees) is taken as a compound one (green trees, boats on water)"
@@ -36,7 +36,7 @@ def read_scenes(
     seed: int = 0,
     regions_per_scene: int = 12,
     min_share: float = 0.004,
-    size: int = 128,
+    size: int = IMAGE_SIZE,
 ) -> Corpus:
     """At most `regions_per_scene` regions of each of the first `n` scenes in the folds, rare concepts first.
 

@@ -111,7 +111,7 @@ def _transformed(corners: np.ndarray, transform: str) -> np.ndarray:
 
 
 def draw(polygons: Polygons) -> tuple[Image.Image, dict[str, np.ndarray]]:
-    """The picture, dark on white with thin white seams, and the mask of every polygon (side, side) at 4 x 128."""
+    """The picture, dark on white with thin white seams, and the mask of every polygon (side, side) at 4 x 160."""
     side = IMAGE_SIZE * OVERSAMPLE
     everything = np.concatenate(list(polygons.values()))
     low, high = everything.min(0), everything.max(0)
