@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from describer.captioner import Captioner
+from describer.encoder import EncoderSettings, ExemplarEncoder
 from describer.errors import RecipeError
+from describer.regions import EncodedImages
 from describer.training import captioner as training
 from describer.training import train
 from describer.training.captioner import CaptionerRecipe, SetLessons, kinds_of, new_captioner, standardise
@@ -155,6 +157,25 @@ def test_every_region_has_its_looks(world):
         maps, torch.from_numpy(corpus.region_mask[region][None]).float() / 255, torch.tensor([0])
     )
     assert np.allclose(table.features[region * N_LOOKS], exact[0].numpy(), atol=2e-2)
+
+
+@pytest.mark.parametrize("size", [160, 61])
+def test_what_is_taught_is_what_will_be_seen(size, tmp_path):
+    stripes = np.uint8(np.sin(np.arange(173) / 9) * 100 + 120) + np.zeros((131, 1), np.uint8)
+    picture = Image.fromarray(stripes).convert("RGB")
+    builder = CorpusBuilder("drawn")
+    builder.add_region(builder.add_image(picture), None, ["stripes"], ["stripes"])
+    encoder = ExemplarEncoder(EncoderSettings(width=32, n_layers=1, own=OWN | {"size": size}))
+    taught = region_table(encoder, builder.corpus(), tmp_path / "table.npy").features[0]
+
+    class Pictures:
+        def image(self, index, /):
+            return picture
+
+    maps = EncodedImages(encoder, Pictures()).maps([0])
+    seen = encoder.region_features(maps, torch.ones(1, 7, 7), torch.tensor([0]))[0].numpy()
+    assert np.abs(taught - seen).max() < 0.05 * np.abs(seen).max()
+    assert [level.shape[-1] for level in maps][0] == size // 4
 
 
 def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
