@@ -54,7 +54,7 @@ class DecodingSettings:
     "weight of the mean over the exemplars of the PMI of text and exemplar; for rerank"
     contrast: float = 0.6
     "how much of what all units of the layer speak for is taken off the evidence; 0: nothing, not even its frequency"
-    apart: float = 2.5
+    apart: float = 3.5
     "nats times log(1 + n / 2): what it costs to say what n units of the layer say already, the surest first"
     shortlist: int = 48
     "inventory phrases a unit that are weighed exactly"
