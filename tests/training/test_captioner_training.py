@@ -175,7 +175,7 @@ def test_what_is_taught_is_what_will_be_seen(size, tmp_path):
     maps = EncodedImages(encoder, Pictures()).maps([0])
     seen = encoder.region_features(maps, torch.ones(1, 7, 7), torch.tensor([0]))[0].numpy()
     assert np.abs(taught - seen).max() < 0.05 * np.abs(seen).max()
-    assert [level.shape[-1] for level in maps][0] == size // 4
+    assert maps[0].shape[-1] == size // 4
 
 
 def test_trained_by_a_recipe_it_names_what_sets_share(tmp_path, monkeypatch):
