@@ -204,8 +204,8 @@ def test_frechet_distance_as_published(n, m):
 
 def test_features_are_those_of_the_captioner():
     pictures = np.random.default_rng(0).integers(0, 256, (5, 31, 37, 3), np.uint8)
-    fine = [picture_resized(p, 128) for p in pictures]
     encoder = Captioner.carried().encoder
+    fine = [picture_resized(p, encoder.backbone.size) for p in pictures]
     wanted = [encoder.maps(torch.from_numpy(p.transpose(2, 0, 1).copy())[None])[-1].mean((2, 3))[0] for p in fine]
     found = PictureFeatures(batch_size=3)(pictures)
     assert found.dtype == np.float64 and np.allclose(found, torch.stack(wanted).numpy(), atol=1e-4)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from describer.eval.planted.naming import content_words, describe_planted, interval, judge, names, plant, unit_features
 from describer.training.corpus import CorpusBuilder
+from describer.training.regiontable import pixels
 from tests.describer.captioners import small_captioner
 
 
@@ -61,7 +62,8 @@ def test_features_of_planted_units_are_those_of_their_own_regions():
         features = unit_features(captioner.encoder, corpus, units, batch_size=2)
         for row, unit in enumerate(units):
             for place, region in enumerate(unit.regions):
-                maps = captioner.encoder.maps(torch.from_numpy(corpus.images[[corpus.region_image[region]]]) / 255)
+                picture = pixels(corpus.images[[corpus.region_image[region]]], captioner.encoder.backbone.size)
+                maps = captioner.encoder.maps(picture)
                 alone = captioner.encoder.region_features(maps, torch.ones(1, 32, 32), torch.tensor([0]))
                 assert torch.allclose(features[row, place], alone[0], atol=1e-4)
         rows = describe_planted(captioner, features, settings=small_settings())

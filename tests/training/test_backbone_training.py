@@ -86,7 +86,7 @@ def test_views_are_what_the_teacher_says_of_each_alone(teacher, tmp_path):
         assert np.array_equal(views.images[row], small)
         with torch.no_grad():
             logits = teacher(preprocess(view.resize((224, 224), Image.Resampling.BICUBIC))[None])[0]
-        np.testing.assert_allclose(views.logits[row], logits.numpy(), atol=5e-3)
+        np.testing.assert_allclose(views.logits[row], logits.numpy(), atol=2e-2)  # bfloat16 where it pays
     assert not np.array_equal(views.images[0], views.images[1])
 
 

@@ -98,7 +98,7 @@ def test_scene_regions_are_their_phrases_masks() -> None:
     from describer.data.scenes import draw_scene, phrases
 
     corpus = read_scenes(1, folds=range(10), seed=5, regions_per_scene=1000)
-    true = [phrase for phrase in phrases(draw_scene(5, 0)) if phrase.mask.mean() >= 0.004]
+    true = [phrase for phrase in phrases(draw_scene(5, 0, 160)) if phrase.mask.mean() >= 0.004]
     assert len(corpus) == len(true) + 1
     assert {texts[0] for texts in corpus.texts[1:]} == {phrase.text for phrase in true}
     for region in range(1, len(corpus)):
@@ -139,7 +139,7 @@ def test_a_unit_is_one_ready_made_set(annotated: tuple[Path, AnnotatedExemplars]
     assert "red dogs" not in corpus.phrases
     assert (corpus.region_mask[7] == coverage(layer.masks[2, 2, 0])).all()
     assert layer.images is not None
-    small = Image.fromarray(layer.images[2, 2].transpose(1, 2, 0)).resize((128, 128), Image.Resampling.BICUBIC)
+    small = Image.fromarray(layer.images[2, 2].transpose(1, 2, 0)).resize((160, 160), Image.Resampling.BICUBIC)
     assert (corpus.images[corpus.region_image[7]] == np.asarray(small).transpose(2, 0, 1)).all()
 
 

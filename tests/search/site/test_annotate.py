@@ -338,7 +338,7 @@ def test_exported_layers_can_be_trained_on(atlas: Path, tmp_path: Path) -> None:
     assert [folder.name for folder in folders] == list(LAYERS)
     corpus = read_annotations(tmp_path / "out", folds=range(10))
     assert sorted(texts[0] for _, texts in corpus.sets) == sorted(f"squares of {layer}" for layer, _ in LIVING)
-    assert corpus.images.shape[1:] == (3, 128, 128)
+    assert corpus.images.shape[1:] == (3, 160, 160)
 
 
 @pytest.mark.parametrize(("held_out", "judged"), [(8, False), (4, True)])  # fold 4 has two units of stem, fold 8 none
